@@ -1,0 +1,149 @@
+"""Everything a study's finished runs say under one law: fits, comparisons and hold-outs, each with its gaps named.
+
+    RunTable ── fit_points ──▶ one fit a group ──▶ comparisons between groups, hold-out of the largest x
+
+Groups go by their label (an architecture's title) throughout, because sentences and figures are made from it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import formatting
+from analysis.compare import Comparison, LossGap, compare_all
+from analysis.fit import Fit, fit_groups
+from analysis.holdout import HoldOut, hold_out_largest
+from analysis.laws import LAWS, Law
+from analysis.table import COLUMNS, RunTable
+from archscale.registry import UserError, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What is fitted to what. `law` is a name of LAWS, the other names are columns of RunTable.runs."""
+
+    law: str = "power_offset"
+    x: str = "compute"
+    y: str = "validation_loss"
+    group: str = "architecture"
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        LAWS[self.law]
+        for column in (self.x, self.y, self.group):
+            if column not in COLUMNS:
+                raise unknown("column", column, COLUMNS)
+        if not 0 < self.level < 1:
+            raise UserError(f"level = {self.level}: a confidence level lies between 0 and 1; 0.95 is the usual choice")
+
+    @property
+    def equation(self) -> str:
+        return LAWS[self.law].equation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """`points` are the rows of RunTable.fit_points() with a column `label`, the name of their group in every output.
+
+    `not_fitted` says by label why a group has no fit, `not_compared` why there is no comparison (empty if there is),
+    `left_out` by run id why a run is no point, `missing` which cells of the study have no result.
+    """
+
+    table: RunTable
+    settings: FitSettings
+    points: pd.DataFrame
+    names: dict[str, str]
+    fits: dict[str, Fit]
+    not_fitted: dict[str, str]
+    comparisons: tuple[Comparison | LossGap, ...]
+    not_compared: str
+    holdouts: dict[str, HoldOut]
+    left_out: dict[str, str]
+    missing: tuple[str, ...]
+
+    @property
+    def law(self) -> Law:
+        return LAWS[self.settings.law]
+
+    @property
+    def unigram_entropy(self) -> float | None:
+        """Of the corpus that all points share, in nats per token; None when no run recorded it."""
+        values = self.points["unigram_entropy"]
+        known = values[values > 0]
+        return float(known.iloc[0]) if len(known) else None
+
+    @property
+    def accounting(self) -> str:
+        return str(self.points["flops_accounting"].iloc[0])
+
+    def label_of(self, row: dict[str, Any]) -> str:
+        """The label of any run of the table, finished or not."""
+        name = str(row[self.settings.group])
+        return self.table.titles().get(name, name) if self.settings.group == "architecture" else name
+
+    @property
+    def labels(self) -> list[str]:
+        """Of every group of the table, also of those without a finished run."""
+        return sorted({self.label_of(row) for row in self.table.runs.to_dict("records")})
+
+
+def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) -> Evidence:
+    """Fit, compare and hold out what can be; name what cannot.
+
+    Raises:
+        UserError: when no run has finished, or RunTable.fit_points refuses to mix the runs.
+    """
+    points = table.fit_points()
+    if points.empty:
+        states = table.runs["state"].value_counts()
+        counted = ", ".join(f"{states[state]} {state}" for state in sorted(states.index)) or "no runs at all"
+        raise UserError(f"no run of this study has finished ({counted}): run `archscale sweep` for it, then report again")
+    titles = table.titles() if settings.group == "architecture" else {}
+    names = {titles.get(str(value), str(value)): str(value) for value in sorted(points[settings.group].unique())}
+    labels = {name: label for label, name in names.items()}
+    points = points.assign(label=points[settings.group].astype(str).map(labels))
+
+    not_fitted = {label: reason for label in names if (reason := _too_few(points, label, settings))}
+    fitted = points[~points["label"].isin(not_fitted.keys())]
+    fits: dict[str, Fit] = {}
+    holdouts: dict[str, HoldOut] = {}
+    comparisons: tuple[Comparison | LossGap, ...] = ()
+    not_compared = ""
+    if len(fitted):
+        fits = fit_groups(settings.law, fitted, x=settings.x, y=settings.y, group="label", level=settings.level)
+    # These two write sentences: there the columns go by what they mean.
+    x, y = COLUMNS[settings.x].meaning.lower(), COLUMNS[settings.y].meaning.lower()
+    worded = fitted.rename(columns={settings.x: x, settings.y: y})
+    if fits:
+        holdouts = hold_out_largest(settings.law, worded, x=x, y=y, group="label", level=settings.level)
+    if len(fits) < 2:
+        not_compared = f"a comparison needs two fitted groups and there is {'one' if fits else 'none'}"
+    else:
+        comparisons = tuple(compare_all(settings.law, worded, x=x, y=y, group="label", level=settings.level))
+    return Evidence(
+        table=table,
+        settings=settings,
+        points=points,
+        names=names,
+        fits=fits,
+        not_fitted=not_fitted,
+        comparisons=comparisons,
+        not_compared=not_compared,
+        holdouts=holdouts,
+        left_out=table.left_out(),
+        missing=tuple(missing),
+    )
+
+
+def _too_few(points: pd.DataFrame, label: str, settings: FitSettings) -> str:
+    """Why the group cannot be fitted, empty when it can."""
+    distinct = points.loc[points["label"] == label, settings.x].nunique()
+    needed = len(LAWS[settings.law].parameters)
+    if distinct >= needed:
+        return ""
+    return (
+        f"{formatting.plural(distinct, 'scale')} finished, and {settings.equation} has {needed} parameters: it needs "
+        f"{needed} scales, and {needed + 1} for intervals; {formatting.plural(needed + 1 - distinct, 'more scale')} would do"
+    )

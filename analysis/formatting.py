@@ -1,0 +1,109 @@
+"""Numbers as a reader wants them: losses to four decimals, 3.2·10¹² FLOPs, 26.1K parameters, intervals to two digits."""
+
+import math
+import re
+from collections.abc import Iterable
+
+from archscale.identity import short_count
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MISSING = "–"
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def loss(value: float) -> str:
+    """Nats per token, four decimals: two runs that differ in their seed differ in the third or fourth."""
+    return minus(f"{value:.4f}") if is_number(value) else MISSING
+
+
+def signed_loss(value: float) -> str:
+    return minus(f"{value:+.4f}") if is_number(value) else MISSING
+
+
+def count(value: float) -> str:
+    """26112 → 26.1K."""
+    return short_count(value) if is_number(value) else MISSING
+
+
+def scientific(value: float, digits: int = 2) -> str:
+    """3.2e12 → 3.2·10¹²; `digits` significant digits."""
+    if not is_number(value):
+        return MISSING
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return minus(mantissa) + "·10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+
+
+def general(value: float, digits: int = 3) -> str:
+    """`digits` significant digits, as a power of ten outside 0.001 … 99999."""
+    if not is_number(value):
+        return MISSING
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return scientific(value, digits)
+    decimals = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
+    return minus(f"{value:.{max(decimals, 0)}f}")
+
+
+def estimate(value: float, low: float, high: float) -> str:
+    """A value with as many decimals as its interval supports: two digits of the half width."""
+    half = (high - low) / 2
+    if not (is_number(half) and half > 0) or not 1e-3 <= abs(value) < 1e5:
+        return general(value)
+    return minus(f"{value:.{_decimals(half)}f}")
+
+
+def interval(low: float, high: float) -> str:
+    """[1.32, 1.45]; an end that the data do not bound is ∞."""
+    ends = [end for end in (low, high) if is_number(end)]
+    if ends and all(end == 0 or 1e-3 <= abs(end) < 1e5 for end in ends):
+        half = (high - low) / 2
+        decimals = _decimals(half) if is_number(half) and half > 0 else 3
+        return f"[{', '.join(_end(end, f'{end:.{decimals}f}') for end in (low, high))}]"
+    return f"[{', '.join(_end(end, general(end)) for end in (low, high))}]"
+
+
+def seconds(value: float) -> str:
+    """42 s, 3.5 min, 2.1 h."""
+    if not is_number(value):
+        return MISSING
+    if value < 90:
+        return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+    return f"{value / 60:.1f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def minus(text: str) -> str:
+    """A true minus sign, which is as wide as a digit."""
+    return text.replace("-", "−")
+
+
+def powers_of_ten(sentence: str) -> str:
+    """The 2.4e+13 that follows an equals sign becomes 2.4·10¹³; names that look like numbers stay."""
+    return re.sub(r"(?<= = )\d\.?\d*e[+-]\d+", lambda found: _power(found.group()), sentence)
+
+
+def listed(items: Iterable[str], word: str = "and") -> str:
+    """a, b and c."""
+    parts = list(items)
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}" if parts else ""
+
+
+def plural(number: int, noun: str, many: str = "") -> str:
+    """1 run, 2 runs."""
+    return f"{number} {noun if number == 1 else many or noun + 's'}"
+
+
+def _power(text: str) -> str:
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def _decimals(half: float) -> int:
+    return min(max(1 - math.floor(math.log10(half)), 0), 6)
+
+
+def _end(value: float, text: str) -> str:
+    if math.isfinite(value):
+        return minus(text)
+    return "not known" if math.isnan(value) else "∞" if value > 0 else "−∞"

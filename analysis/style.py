@@ -1,0 +1,46 @@
+"""One colour, marker and name per group, the same in every figure of a report, static or interactive.
+
+Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with any common colour vision tell
+apart; black and yellow are left out because each vanishes on one of the two backgrounds. The marker repeats what the
+colour says.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = (
+    ("o", "circle"),
+    ("s", "square"),
+    ("^", "triangle-up"),
+    ("D", "diamond"),
+    ("v", "triangle-down"),
+    ("P", "cross"),
+    ("X", "x"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """`marker` in matplotlib's alphabet, `symbol` in plotly's."""
+
+    color: str
+    marker: str
+    symbol: str
+
+    def rgba(self, opacity: float) -> str:
+        """For plotly's fill colours."""
+        red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
+        return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def styles(groups: Iterable[str]) -> dict[str, Style]:
+    """By name, in the order of names; six colours and seven markers give 42 pairs before one comes back."""
+    return {
+        group: Style(
+            color=_COLORS[i % len(_COLORS)],
+            marker=_MARKERS[i % len(_MARKERS)][0],
+            symbol=_MARKERS[i % len(_MARKERS)][1],
+        )
+        for i, group in enumerate(sorted(set(groups)))
+    }

@@ -1,0 +1,211 @@
+"""RunTable: what a set of run directories measured, as two pandas tables with declared units.
+
+    run directories ──▶ runs    one row a run, finished or not          (columns: COLUMNS)
+                        curves  one row a logged step of a run          (columns: CURVE_COLUMNS)
+
+Only finished runs enter a fit. Every other run stays in the table with its state, so that a report can name it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from archscale.registry import UserError
+from archscale.runlog.directory import Result, RunDirectory, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What a column means, as an axis label says it, and its unit (empty for a pure number or a text)."""
+
+    meaning: str
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.meaning} ({self.unit})" if self.unit else self.meaning
+
+
+COLUMNS: Mapping[str, Column] = {
+    "run_id": Column(meaning="Run"),
+    "architecture": Column(meaning="Architecture name"),
+    "title": Column(meaning="Architecture"),
+    "depth": Column(meaning="Depth", unit="layers"),
+    "width": Column(meaning="Model width"),
+    "parameters": Column(meaning="Parameters"),
+    "non_embedding_parameters": Column(meaning="Parameters without embeddings"),
+    "tokens": Column(meaning="Training tokens", unit="tokens"),
+    "compute": Column(meaning="Training compute", unit="FLOPs"),
+    "flops_accounting": Column(meaning="How the FLOPs are counted"),
+    "validation_loss": Column(meaning="Validation loss", unit="nats/token"),
+    "train_loss": Column(meaning="Training loss", unit="nats/token"),
+    "unigram_entropy": Column(meaning="Unigram entropy of the corpus", unit="nats/token"),
+    "state": Column(meaning="State"),
+    "failure": Column(meaning="Class of failure"),
+    "message": Column(meaning="Message of the last attempt"),
+    "seed": Column(meaning="Seed"),
+    "parametrization": Column(meaning="Parametrization"),
+    "learning_rate": Column(meaning="Global learning rate"),
+    "batch_tokens": Column(meaning="Batch size", unit="tokens"),
+    "precision": Column(meaning="Precision"),
+    "corpus_hash": Column(meaning="Content hash of the corpus"),
+    "tokens_per_second": Column(meaning="Training throughput", unit="tokens/s"),
+    "train_seconds": Column(meaning="Training time", unit="s"),
+    "attempts": Column(meaning="Attempts"),
+    "git_commit": Column(meaning="Code commit"),
+    "git_dirty": Column(meaning="Code differed from its commit"),
+    "archscale_version": Column(meaning="ArchScale version"),
+    "torch_version": Column(meaning="PyTorch version"),
+    "started": Column(meaning="Start of the last attempt", unit="UTC"),
+    "path": Column(meaning="Run directory"),
+}
+
+CURVE_COLUMNS: Mapping[str, Column] = {
+    "run_id": COLUMNS["run_id"],
+    "train_step": Column(meaning="Training step"),
+    "tokens": COLUMNS["tokens"],
+    "train_loss": COLUMNS["train_loss"],
+    "validation_loss": COLUMNS["validation_loss"],
+    "learning_rate": COLUMNS["learning_rate"],
+    "grad_norm": Column(meaning="Gradient norm"),
+}
+
+_NUMBERS = (
+    "parameters non_embedding_parameters compute validation_loss train_loss unigram_entropy tokens_per_second "
+    "train_seconds"
+).split()
+
+# What every run of one fit must share; with two values of it, losses or compute are not on one scale.
+_ONE_OF = {
+    "flops_accounting": "count their FLOPs in different ways",
+    "corpus_hash": "were trained on different corpora, whose losses cannot be compared",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTable:
+    """`runs` has the columns of COLUMNS, `curves` those of CURVE_COLUMNS; a value a run does not have is missing."""
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+
+    @classmethod
+    def from_directories(
+        cls, directories: Iterable[RunDirectory], states: Mapping[str, State] | None = None
+    ) -> "RunTable":
+        """Read every directory once.
+
+        Args:
+            states: by run id, where something that watches the jobs knows better than the files do (a run whose job
+                died still says `running` on disk).
+
+        Raises:
+            UserError: when a directory has no valid spec.json, or two of them hold the same run.
+        """
+        rows, curves = [], []
+        for directory in directories:
+            rows.append(_run_row(directory, (states or {}).get(directory.run_id)))
+            curves += [{"run_id": directory.run_id} | _curve_row(row) for row in directory.metrics()]
+        runs = pd.DataFrame(rows, columns=list(COLUMNS))
+        twice = runs["run_id"][runs["run_id"].duplicated()]
+        if len(twice):
+            raise UserError(f"run {twice.iloc[0]} is listed twice: one of its two directories is a copy; name only one")
+        runs[_NUMBERS] = runs[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+        table = pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
+        numbers = [name for name in CURVE_COLUMNS if name != "run_id"]
+        table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+        return cls(runs=runs, curves=table)
+
+    def titles(self) -> dict[str, str]:
+        """Architecture name → what to call it: its title, with the name added where two share a title."""
+        pairs = dict(zip(self.runs["architecture"], self.runs["title"], strict=True))
+        shared = {title for title in pairs.values() if list(pairs.values()).count(title) > 1}
+        return {name: f"{title} ({name})" if title in shared else title for name, title in sorted(pairs.items())}
+
+    def in_state(self, *states: State) -> pd.DataFrame:
+        return self.runs[self.runs["state"].isin(states)]
+
+    def left_out(self) -> dict[str, str]:
+        """Run id → why the run is not a point of the fit, for every run that is not."""
+        reasons = {}
+        for row in self.runs.to_dict("records"):
+            if row["state"] != "finished":
+                reasons[row["run_id"]] = str(row["state"])
+            elif not (_is_positive(row["validation_loss"]) and _is_positive(row["compute"])):
+                reasons[row["run_id"]] = "finished without a finite loss and compute"
+        return reasons
+
+    def fit_points(self) -> pd.DataFrame:
+        """The finished runs, in order of architecture, compute and run id.
+
+        Raises:
+            UserError: when they mix two ways of counting FLOPs or two corpora.
+        """
+        points = self.runs[~self.runs["run_id"].isin(self.left_out().keys())]
+        for column, what in _ONE_OF.items():
+            counts = points[column].value_counts()
+            if len(counts) > 1:
+                listed = ", ".join(f"{value} ({counts[value]} runs)" for value in sorted(counts.index))
+                raise UserError(f"the finished runs {what}: {column} = {listed}; report each value as its own study")
+        return points.sort_values(["architecture", "compute", "run_id"], ignore_index=True)
+
+
+def _run_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
+    spec, status, result, provenance = (
+        directory.spec(),
+        directory.status(),
+        directory.result(),
+        directory.provenance(),
+    )
+    on_disk: State = result.verdict if result else status.state if status else "pending"
+    return {
+        "run_id": directory.run_id,
+        "architecture": spec.arch.name,
+        "title": spec.arch.title or spec.arch.name,
+        "depth": spec.scale.depth,
+        "width": spec.scale.width,
+        "tokens": result.tokens if result else spec.tokens,
+        "state": state or on_disk,
+        "failure": status.failure if status else None,
+        "message": status.message if status else "",
+        "seed": spec.seed,
+        "parametrization": spec.parametrization.name,
+        "learning_rate": spec.optim.learning_rate,
+        "batch_tokens": spec.optim.batch_tokens,
+        "precision": spec.precision,
+        "corpus_hash": spec.data.content_hash,
+        "attempts": len(directory.attempts()),
+        "git_commit": provenance.get("git_commit"),
+        "git_dirty": bool(provenance.get("git_dirty", False)),
+        "archscale_version": provenance.get("archscale"),
+        "torch_version": provenance.get("torch"),
+        "started": provenance.get("started"),
+        "path": str(directory.path),
+    } | _measured(result)
+
+
+def _measured(result: Result | None) -> dict[str, Any]:
+    if result is None:
+        return {}
+    return {
+        "parameters": result.parameters,
+        "non_embedding_parameters": result.non_embedding_parameters,
+        "compute": result.train_flops,
+        "flops_accounting": result.flops_accounting,
+        "validation_loss": result.validation_loss,
+        "train_loss": result.train_loss,
+        "unigram_entropy": result.unigram_entropy,
+        "tokens_per_second": result.tokens_per_second,
+        "train_seconds": result.train_seconds,
+    }
+
+
+def _curve_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in CURVE_COLUMNS if name in row}
+
+
+def _is_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0

@@ -1,0 +1,61 @@
+"""What `archscale list KIND` shows: the names a user can choose, each with what it is."""
+
+from collections.abc import Callable
+
+import yaml
+
+from archscale.compose import groups, load_config
+from archscale.paths import packaged
+from archscale.registry import unknown
+
+Rows = list[tuple[str, ...]]
+
+
+def choices_of(kind: str) -> Rows:
+    """One row a choice: its name, and a few words.
+
+    Raises:
+        UserError: for a kind that is not there.
+    """
+    kinds: dict[str, Callable[[], Rows]] = {"study": _studies, "law": _laws, "mixer": _mixers, "arch": _architectures}
+    kinds |= {group: (lambda group=group: _group(group)) for group in groups() if group not in kinds}  # type: ignore[misc]
+    if kind not in kinds:
+        raise unknown("kind", kind, kinds)
+    return kinds[kind]()
+
+
+def _architectures() -> Rows:
+    from archscale.model.stack import diagram, expand
+
+    rows = []
+    for name in groups()["arch"]:
+        arch = load_config([f"arch={name}"]).arch
+        rows.append((name, arch.title, diagram(expand(arch, 16)), f"α = {arch.aspect_ratio}"))
+    return rows
+
+
+def _studies() -> Rows:
+    from archscale.study import load_study, study_names
+
+    return [(name, load_study(name).title) for name in study_names()]
+
+
+def _laws() -> Rows:
+    from analysis.laws import LAWS
+
+    return [(name, law.equation) for name, law in LAWS.items()]
+
+
+def _mixers() -> Rows:
+    from archscale.model.mixers import MIXERS
+
+    return [(name, (mixer.__doc__ or "").strip().split("\n")[0]) for name, mixer in sorted(MIXERS.items())]
+
+
+def _group(group: str) -> Rows:
+    rows = []
+    for name in groups()[group]:
+        text = (packaged("conf") / group / f"{name}.yaml").read_text()
+        first = text.splitlines()[0] if text.strip() else ""
+        rows.append((name, first.removeprefix("#").strip() if first.startswith("#") else str(yaml.safe_load(text))))
+    return rows

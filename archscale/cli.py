@@ -1,0 +1,239 @@
+"""The command line: parses, calls, prints. Errors of the user end in one line and exit status 2."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from archscale.registry import UserError
+
+if TYPE_CHECKING:
+    from archscale.study import Cell
+
+app = typer.Typer(
+    name="archscale",
+    help="From a study file to a scaling-law report with honest error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Root = Annotated[
+    Path, typer.Option("--root", envvar="ARCHSCALE_ROOT", help="Folder of runs, prepared data and reports.")
+]
+StudyName = Annotated[str, typer.Argument(help="A packaged study (`archscale list study`) or a path to your own YAML.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="KEY=VALUE in Hydra's grammar, e.g. arch=sambay scale.depth=12.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DEFAULT_ROOT = Path("runs")
+
+
+@app.command()
+def train(
+    overrides: Overrides = None,
+    multirun: Annotated[
+        bool, typer.Option("-m", "--multirun", help="Commas and ranges make several runs: arch=a,b scale.depth=8,12.")
+    ] = False,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Train one run here, or several with -m. A run that is already finished is not repeated."""
+    from archscale.study import Study, expand, expand_multirun
+
+    given = overrides or []
+    cells = expand_multirun(given) if multirun else expand(Study(name="train"), given)
+    raise typer.Exit(_launch("train", cells, given, root))
+
+
+@app.command()
+def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Run what a study is still missing. Interrupt it at any moment; the next call goes on from there."""
+    from archscale.study import expand, load_study
+
+    loaded = load_study(study)
+    cells = expand(loaded, overrides or [])
+    raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
+
+
+@app.command()
+def plan(study: StudyName, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show a study as a table before anything runs: widths, parameters, tokens, learning rates, FLOPs."""
+    from archscale.plan import plan as make_plan
+    from archscale.plan import plan_json, plan_table
+    from archscale.study import expand, load_study
+
+    loaded = load_study(study)
+    runs = make_plan(expand(loaded, overrides or []))
+    if as_json:
+        _print_json(plan_json(loaded.name, runs))
+    else:
+        _console().print(plan_table(loaded.name, runs))
+
+
+@app.command()
+def status(
+    study: StudyName,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until no run is running.")] = False,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Show where every run of a study stands."""
+    from rich.live import Live
+
+    from archscale.display import status_table
+    from archscale.launch.state import observe_cells, states_json
+    from archscale.study import expand, load_study
+
+    loaded = load_study(study)
+    cells = expand(loaded, overrides or [])
+    states = observe_cells(cells, root)
+    if as_json:
+        _print_json(states_json(loaded.name, states))
+        return
+    with Live(status_table(cells, states, loaded.name), console=_console(), refresh_per_second=2) as live:
+        while watch and any(state.state == "running" for state in states):
+            time.sleep(1)
+            states = observe_cells(cells, root)
+            live.update(status_table(cells, states, loaded.name))
+
+
+@app.command()
+def logs(
+    run: Annotated[str, typer.Argument(help="A run id, or the beginning of one.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 40,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Print the log of a run's newest attempt; the traceback of a failed run is at its end."""
+    from archscale.runlog.directory import find_run
+
+    directory = find_run(root, run)
+    path = directory.log_path()
+    if path is None:
+        raise UserError(f"run {directory.run_id} has no log yet: it has not been started")
+    _console().print(f"[dim]{path}[/]")
+    print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+
+
+@app.command()
+def cancel(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Ask a study's running runs to save a checkpoint and stop. A later sweep goes on from there."""
+    from archscale.launch.control import cancel_runs
+    from archscale.study import expand, load_study
+
+    for line in cancel_runs(expand(load_study(study), overrides or []), root):
+        _console().print(line, highlight=False)
+
+
+@app.command()
+def retry(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Run a study's failed runs again, from their checkpoints. Diverged runs stay: they are data."""
+    from archscale.launch.control import reopen_failed
+    from archscale.study import expand, load_study
+
+    loaded = load_study(study)
+    cells = expand(loaded, overrides or [])
+    reopened = reopen_failed(cells, root)
+    if not reopened:
+        _console().print(f"study {loaded.name} has no failed runs")
+        return
+    raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
+
+
+@app.command()
+def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Fit the scaling laws of a study and write report.html, report.md, fits.json and the figures."""
+    from analysis.report import write_report
+    from analysis.table import RunTable
+    from archscale.launch.state import observe_cells
+    from archscale.paths import study_folder
+    from archscale.runlog.directory import RunDirectory
+    from archscale.study import expand, load_study
+
+    loaded = load_study(study)
+    cells = expand(loaded, overrides or [])
+    states = {state.run_id: state.state for state in observe_cells(cells, root)}
+    present = [RunDirectory(root / cell.run_id) for cell in cells if (root / cell.run_id / "spec.json").exists()]
+    path = write_report(
+        name=loaded.name,
+        title=loaded.title or loaded.name,
+        question=loaded.question,
+        table=RunTable.from_directories(present, states),
+        missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
+        fit_settings=loaded.fit,
+        out=study_folder(root, loaded.name),
+    )
+    _console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="list")
+def list_choices(
+    kind: Annotated[str, typer.Argument(help="arch, study, law, parametrization, scale, data, mixer, …")],
+) -> None:
+    """List what can be chosen by name."""
+    from archscale.choices import choices_of
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    for row in choices_of(kind):
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _launch(name: str, cells: "list[Cell]", overrides: list[str], root: Path) -> int:
+    """Run cells through the orchestrator under a live display; the exit status of the command."""
+    from archscale.compose import load_config
+    from archscale.display import LiveDisplay, failures, status_table
+    from archscale.launch import local  # noqa: F401  # registers the executor
+    from archscale.launch.executor import EXECUTORS
+    from archscale.launch.orchestrator import Orchestrator
+    from archscale.study import plain_overrides
+
+    cluster = load_config(plain_overrides(overrides)).cluster
+    executor = EXECUTORS[cluster.name](cluster)
+    console = _console()
+    orchestrator = Orchestrator(root=root, cells=cells, executor=executor, restarts=cluster.restarts)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    with LiveDisplay(cells, console) as display:
+        try:
+            states = orchestrator.run(display.watch)
+        except KeyboardInterrupt:
+            console.print("stopping: every run saves a checkpoint; the same command goes on from there")
+            states = orchestrator.stop(display.watch)
+    console.print(status_table(cells, states, name))
+    for line in failures(states):
+        console.print(line, style="red", highlight=False, markup=False)
+    return 0 if all(state.state in ("finished", "diverged") for state in states) else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _console() -> Console:
+    """Full lines where output is piped; the terminal's own width otherwise."""
+    return Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "160")))
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)

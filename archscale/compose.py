@@ -1,0 +1,237 @@
+"""Hydra composition, once: groups of `conf/` and overrides to a typed RunConfig, and from there to a frozen RunSpec.
+
+    overrides ─Hydra─▶ plain values ─validate─▶ RunConfig ─resolve─▶ RunSpec
+
+Compositions are cached by their choice of groups, and plain values are set afterwards, so that a study of many cells
+pays for Hydra once per combination of groups.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic.dataclasses import dataclass
+
+from archscale.data.sources import content_hash
+from archscale.data.tokenizing import TOKENIZERS
+from archscale.parametrizations import PARAMETRIZATIONS, Shape
+from archscale.paths import packaged
+from archscale.registry import UserError, unknown
+from archscale.scaling.count import count_parameters
+from archscale.scaling.flops import ACCOUNTINGS
+from archscale.scaling.ladder import OptimConfig, ScaleConfig, plan_optim, scale_to
+from archscale.spec import (
+    STRICT,
+    ArchSpec,
+    DataSpec,
+    ExecutionSpec,
+    ParametrizationSpec,
+    RunSpec,
+    WandbSpec,
+    from_mapping,
+    to_json,
+)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataConfig:
+    source: str
+    sequence_length: int
+    validation_tokens: int
+    tokenizer: str = "bytes"
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClusterConfig:
+    """Where runs are launched; never part of a run."""
+
+    name: str
+    max_parallel_runs: int | None = None
+    restarts: int = 3
+
+    def __post_init__(self) -> None:
+        if self.max_parallel_runs is not None and self.max_parallel_runs < 1:
+            raise ValueError(f"cluster.max_parallel_runs = {self.max_parallel_runs}: use at least 1, or null")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RunConfig:
+    """The composed configuration: rules and wishes, not yet numbers."""
+
+    arch: ArchSpec
+    parametrization: ParametrizationSpec
+    scale: ScaleConfig
+    data: DataConfig
+    optim: OptimConfig
+    cluster: ClusterConfig
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    flops_accounting: str = "6nd_non_embedding"
+    execution: ExecutionSpec = field(default_factory=ExecutionSpec)
+    wandb: WandbSpec = field(default_factory=WandbSpec)
+    debug: dict[str, Any] = field(default_factory=dict)
+
+
+def groups() -> dict[str, list[str]]:
+    """The Hydra groups of `conf/` and their choices."""
+    folders = [entry for entry in sorted(packaged("conf").iterdir()) if entry.is_dir()]
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+
+
+def parse_overrides(overrides: Iterable[str]) -> list[Override]:
+    """Hydra's override grammar.
+
+    Raises:
+        UserError: for text that the grammar refuses, additions (+) and deletions (~).
+    """
+    parsed = []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"override {text!r}: {reason}; write KEY=VALUE, e.g. scale.depth=12") from None
+        if override.is_add() or override.is_delete() or override.is_force_add():
+            raise UserError(f"override {text!r}: every key exists already; write KEY=VALUE without + or ~")
+        parsed.append(override)
+    return parsed
+
+
+def load_config(overrides: Sequence[str]) -> RunConfig:
+    """Compose and validate.
+
+    Raises:
+        UserError: one line naming the key, the value, and the choices or near names.
+    """
+    choices: dict[str, str] = {}
+    values: list[tuple[str, Any]] = []
+    available = groups()
+    for override in parse_overrides(overrides):
+        if override.is_sweep_override():
+            raise UserError(
+                f"override {override.input_line!r} has several values: use `archscale train -m`, or the product or zip "
+                "section of a study"
+            )
+        key = override.get_key_element()
+        if key in available:
+            choice = str(override.value())
+            if choice not in available[key]:
+                raise unknown(key, choice, available[key], hint=f"See `archscale list {key}`.")
+            choices[key] = choice
+        else:
+            values.append((key, override.value()))
+    composed = _compose_groups(tuple(sorted(choices.items())), packaged("conf"))
+    composed = copy.deepcopy(composed)
+    for key, value in values:
+        _set(composed, key, value)
+    composed["arch"]["stack"] = normalised_stack(composed["arch"].get("stack", []))
+    composed["debug"] = composed.get("debug") or {}
+    return from_mapping(RunConfig, composed, where="configuration")
+
+
+@lru_cache(maxsize=256)
+def _compose_groups(choices: tuple[tuple[str, str], ...], folder: Path) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
+            composed = hydra_compose("config", [f"{group}={choice}" for group, choice in choices])
+        values = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        chosen = " ".join(f"{group}={choice}" for group, choice in choices)
+        raise UserError(f"configuration {chosen}: {str(error).splitlines()[0]}") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key; whether it exists is left to validation, which knows the fields that YAML need not name."""
+    *path, last = key.split(".")
+    here = values
+    for depth, part in enumerate(path):
+        here = here.setdefault(part, {})
+        if not isinstance(here, dict):
+            parent = ".".join(path[: depth + 1])
+            raise UserError(f"override {key}={value}: {parent} holds the value {here!r}, not a group of keys")
+    here[last] = value
+
+
+def normalised_stack(stack: Any) -> list[dict[str, Any]]:
+    """The short form of a tile, `mamba` or `{mamba: {write: memory, state_dim: 8}}`, as LayerSpec fields."""
+    if not isinstance(stack, list):
+        raise UserError(f"arch.stack = {stack!r}: it must be a list of {{span: …, tile: […]}}")
+    return [
+        entry | {"tile": [_normalised_layer(layer) for layer in entry.get("tile") or []]}
+        if isinstance(entry, dict)
+        else entry
+        for entry in stack
+    ]
+
+
+def _normalised_layer(layer: Any) -> Any:
+    if isinstance(layer, str):
+        return {"mixer": layer}
+    if isinstance(layer, dict) and "mixer" not in layer:
+        if len(layer) != 1:
+            raise UserError(f"arch.stack: tile entry {layer!r} must name one mixer, as in {{mamba: {{write: memory}}}}")
+        ((mixer, options),) = layer.items()
+        options = dict(options or {})
+        write = options.pop("write", [])
+        return {"mixer": mixer, "write": [write] if isinstance(write, str) else list(write), "options": options}
+    return layer
+
+
+def resolve(config: RunConfig) -> RunSpec:
+    """Numbers from rules: width, heads, tokens, steps and learning rate.
+
+    Raises:
+        UserError: when the combination is impossible, naming the key to change.
+    """
+    tokenizer = TOKENIZERS[config.data.tokenizer]
+    _ = ACCOUNTINGS[config.flops_accounting]
+    rules = PARAMETRIZATIONS[config.parametrization.name](config.parametrization)
+    try:
+        scale = scale_to(config.scale, config.arch, tokenizer.vocab_size)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    count = count_parameters(config.arch, scale, tokenizer.vocab_size)
+    tied = config.arch.tie_embeddings
+    at = Shape(depth=scale.depth, width=scale.width, tied=tied)
+    base = Shape(depth=scale.base_depth, width=scale.base_width, tied=tied)
+    data = DataSpec(
+        source=config.data.source,
+        content_hash=content_hash(config.data.source, config.data.path),
+        vocab_size=tokenizer.vocab_size,
+        sequence_length=config.data.sequence_length,
+        validation_tokens=config.data.validation_tokens,
+        tokenizer=config.data.tokenizer,
+        path=config.data.path,
+    )
+    parts = {
+        "arch": config.arch,
+        "scale": scale,
+        "parametrization": config.parametrization,
+        "data": data,
+        "optim": plan_optim(config.optim, config.scale, count, (rules, at, base)),
+        "execution": config.execution,
+        "wandb": config.wandb,
+    }
+    fields = {name: to_json(part) for name, part in parts.items()}
+    rest = {name: getattr(config, name) for name in ("seed", "precision", "flops_accounting")}
+    return from_mapping(RunSpec, fields | rest, where="run")
+
+
+def load_spec(overrides: Sequence[str]) -> RunSpec:
+    """Overrides to RunSpec, in one step."""
+    return resolve(load_config(overrides))

@@ -1,0 +1,1 @@
+"""Sources, tokenizing, packing and stateless sampling."""

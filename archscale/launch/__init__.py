@@ -1,0 +1,1 @@
+"""From specs to processes: claims, state, executors, the orchestrator."""

@@ -1,0 +1,86 @@
+"""The orchestrator: brings a list of cells to their verdicts, and can be killed and started again at any moment.
+
+    loop:  observe every run  →  start what is missing while slots are free  →  tell the watcher  →  until nothing moves
+
+All state is in the run directories. A run that another process holds is watched, not started; one whose process was
+killed goes on from its checkpoint; a failure of class "bug" stays failed until `archscale retry`.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archscale.data.corpus import open_corpus
+from archscale.launch.executor import Executor, Job
+from archscale.launch.state import RunState, observe_cells
+from archscale.runlog.directory import RunDirectory
+from archscale.study import Cell
+
+Watcher = Callable[[list[RunState]], None]
+
+
+@dataclass(kw_only=True)
+class Orchestrator:
+    """`restarts`: how often, in one sweep, a run is started again after its process died or ran out of memory."""
+
+    root: Path
+    cells: Sequence[Cell]
+    executor: Executor
+    restarts: int = 3
+    poll_seconds: float = 0.25
+    jobs: dict[str, Job] = field(default_factory=dict)
+    starts: Counter[str] = field(default_factory=Counter)
+
+    def prepare(self) -> None:
+        """Freeze every spec, and prepare the corpora once instead of once a run."""
+        for cell in self.cells:
+            RunDirectory(self.root / cell.run_id).create(cell.spec)
+        for data in {cell.spec.data.content_hash: cell.spec.data for cell in self.cells}.values():
+            open_corpus(data, self.root)
+
+    def run(self, watch: Watcher) -> list[RunState]:
+        """Until every cell has a verdict that this sweep will not change; returns the last observation."""
+        self.prepare()
+        while True:
+            states = self.observe()
+            watch(states)
+            startable = [state for state in states if self.should_start(state)]
+            busy = sum(state.state == "running" or state.run_id in self.jobs for state in states)
+            for state in startable[: max(0, self.executor.slots() - busy)]:
+                self.start(state.run_id)
+            if not startable and not busy:
+                return states
+            time.sleep(self.poll_seconds)
+
+    def observe(self) -> list[RunState]:
+        """Reap the jobs that have ended, then read every run's files."""
+        for identity, job in list(self.jobs.items()):
+            if job.exit_status() is not None:
+                del self.jobs[identity]
+        return observe_cells(list(self.cells), self.root)
+
+    def should_start(self, state: RunState) -> bool:
+        if state.run_id in self.jobs or self.starts[state.run_id] > self.restarts:
+            return False
+        if state.state == "failed":
+            return state.failure in ("out_of_memory", "infrastructure")
+        return state.state in ("pending", "interrupted")
+
+    def start(self, identity: str) -> None:
+        cell = next(cell for cell in self.cells if cell.run_id == identity)
+        self.starts[identity] += 1
+        self.jobs[identity] = self.executor.submit(self.root / identity, threads=cell.spec.execution.threads)
+
+    def stop(self, watch: Watcher, *, patience_seconds: float = 30.0) -> list[RunState]:
+        """Ask this sweep's runs for a checkpoint and wait for them; nothing is killed."""
+        for job in self.jobs.values():
+            job.stop()
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            states = self.observe()
+            watch(states)
+            if not self.jobs or time.monotonic() > deadline:
+                return states
+            time.sleep(self.poll_seconds)

@@ -1,0 +1,102 @@
+"""Parameters that know their role, and the modules every mixer is made of.
+
+A role (embedding, unembedding, hidden, vector) is given where a parameter is created; the parametrization turns it into
+init, learning rate and weight decay (arXiv 2507.06607, Table 6). Parameters are created empty: initialize.py fills them.
+
+Shapes: B batch, T positions, D width.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from archscale.parametrizations import Role
+
+Scheme = Callable[[Tensor, Generator], Any]
+
+
+class Parameter(nn.Parameter):
+    """`own` fills the tensor in place; where it is set it is used under every parametrization."""
+
+    role: Role
+    fan_in: int | None
+    own: Scheme | None
+
+    def __new__(
+        cls, shape: tuple[int, ...], *, role: Role, fan_in: int | None = None, own: Scheme | None = None
+    ) -> "Parameter":
+        if role == "hidden" and fan_in is None:
+            raise ValueError("a hidden parameter needs its fan_in")
+        parameter = super().__new__(cls, torch.empty(shape))
+        parameter.role, parameter.fan_in, parameter.own = role, fan_in, own
+        return parameter
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
+        # nn.Parameter would call the class with the tensor and lose the role.
+        if id(self) not in memo:
+            copy = nn.Parameter.__new__(type(self), self.detach().clone(), self.requires_grad)
+            copy.role, copy.fan_in, copy.own = self.role, self.fan_in, self.own
+            memo[id(self)] = copy
+        found: Parameter = memo[id(self)]
+        return found
+
+
+def vector(size: int, own: Scheme) -> Parameter:
+    return Parameter((size,), role="vector", own=own)
+
+
+def ones(tensor: Tensor, _: Generator) -> None:
+    tensor.fill_(1.0)
+
+
+def uniform(bound: float) -> Scheme:
+    return lambda tensor, generator: tensor.uniform_(-bound, bound, generator=generator)
+
+
+class Linear(nn.Module):
+    """y = x Wᵀ, without bias; W has shape (outputs, inputs)."""
+
+    def __init__(self, inputs: int, outputs: int, *, role: Role = "hidden", own: Scheme | None = None) -> None:
+        super().__init__()
+        self.weight = Parameter((outputs, inputs), role=role, fan_in=inputs, own=own)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight)
+
+
+class Embedding(nn.Module):
+    def __init__(self, vocab_size: int, width: int) -> None:
+        super().__init__()
+        self.weight = Parameter((vocab_size, width), role="embedding")
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        return functional.embedding(tokens_BT, self.weight)
+
+
+class RMSNorm(nn.Module):
+    """y = x / √(mean(x²) + ε) ⊙ gain, computed in float32. Zhang & Sennrich 2019 (arXiv 1910.07467), equation 4."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.gain = vector(width, ones)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x.to(self.gain.dtype), self.gain.shape, self.gain, self.eps)
+
+
+class SwiGLU(nn.Module):
+    """y = (x W_upᵀ ⊙ SiLU(x W_gateᵀ)) W_downᵀ. Shazeer 2020 (arXiv 2002.05202), equation 6."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        # Two matrices rather than one split in half: the halves' gradients would be copied together again.
+        self.gate = Linear(width, inner)
+        self.up = Linear(width, inner)
+        self.down = Linear(inner, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down(functional.silu(self.gate(x_BTD)) * self.up(x_BTD))

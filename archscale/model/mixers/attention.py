@@ -1,0 +1,154 @@
+"""Softmax attention with grouped key/value heads: over all earlier tokens, over a window, or onto shared keys and values.
+
+    Y = concat_h(softmax(q_h k_gᵀ / √K + mask) v_g) W_oᵀ        g = h // (H/G)
+
+`attention` and `window_attention` project queries, keys and values; `cross_attention` has only queries of its own and
+reads keys and values that one earlier layer wrote as `kv` (YOCO, arXiv 2405.05254). The attention width H·K is
+independent of the model width.
+
+Shapes: B batch, T positions, D width, H query heads, G key/value heads, K head size.
+"""
+
+from dataclasses import fields
+from typing import Any, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from archscale.model.layers import Linear
+from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared
+from archscale.model.rotary import rotate
+from archscale.ops.causal_attention import causal_attention
+from archscale.ops.segments import Segments
+from archscale.spec import STRICT, ArchSpec, ScaleSpec
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CrossAttentionConfig:
+    num_heads: int
+    head_dim: int
+    positions: Literal["rope", "none"]
+    rope_base: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and value < 1:
+                raise ValueError(f"{field.name} = {value}: it must be at least 1")
+        if self.positions == "rope" and self.head_dim % 2:
+            raise ValueError(f"head_dim = {self.head_dim} is odd: rotary positions turn pairs, use an even head_dim")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AttentionConfig(CrossAttentionConfig):
+    num_kv_heads: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_groups(self.num_heads, self.num_kv_heads)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WindowAttentionConfig(AttentionConfig):
+    window: int
+
+
+@MIXERS.register("attention")
+class Attention(Mixer):
+    Config = AttentionConfig
+    letter = "F"
+    writes = frozenset({"kv"})
+
+    def __init__(self, config: AttentionConfig, place: Place, window: int | None = None) -> None:
+        super().__init__(config, place)
+        self.config, self.window = config, window
+        query, key = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+        self.split = (query, 2 * key)
+        self.query_key_value = Linear(place.width, query + 2 * key)
+        self.output = Linear(query, place.width)
+
+    @classmethod
+    def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
+        return {**CrossAttention.defaults(arch, scale), "num_kv_heads": scale.num_kv_heads}
+
+    def shared_width(self, name: str) -> int:
+        return self.split[1]
+
+    def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+        c = self.config
+        query, key_value = self.query_key_value(x_BTD).split(self.split, dim=-1)
+        q_BTHK = query.unflatten(-1, (c.num_heads, c.head_dim))
+        kv_BT2GK = key_value.unflatten(-1, (2, c.num_kv_heads, c.head_dim))
+        if c.positions == "rope":
+            q_BTHK = rotate(q_BTHK, c.rope_base)
+            k_BTGK, v_BTGK = kv_BT2GK.unbind(2)
+            kv_BT2GK = torch.stack([rotate(k_BTGK, c.rope_base), v_BTGK], 2)
+        if "kv" in self.place.writes:
+            shared["kv"] = kv_BT2GK
+        return self.output(_attend(q_BTHK, kv_BT2GK, self.window, segments, self.place))
+
+
+@MIXERS.register("window_attention")
+class WindowAttention(Attention):
+    Config = WindowAttentionConfig
+    letter = "S"
+    writes = frozenset()
+
+    def __init__(self, config: WindowAttentionConfig, place: Place) -> None:
+        super().__init__(config, place, config.window)
+
+    @classmethod
+    def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
+        return {**super().defaults(arch, scale), "window": arch.window}
+
+
+@MIXERS.register("cross_attention")
+class CrossAttention(Mixer):
+    """Queries turn by their positions too where the architecture is rotary: the shared keys are stored turned."""
+
+    Config = CrossAttentionConfig
+    letter = "C"
+    reads = frozenset({"kv"})
+
+    def __init__(self, config: CrossAttentionConfig, place: Place) -> None:
+        super().__init__(config, place)
+        self.config = config
+        self.num_kv_heads, rest = divmod(place.shared_widths["kv"], 2 * config.head_dim)
+        if rest:
+            raise ValueError(
+                f"head_dim = {config.head_dim} does not fit the shared kv of {place.shared_widths['kv']} numbers per "
+                "token: use the head_dim of the layer that writes it"
+            )
+        _check_groups(config.num_heads, self.num_kv_heads)
+        self.query = Linear(place.width, config.num_heads * config.head_dim)
+        self.output = Linear(config.num_heads * config.head_dim, place.width)
+
+    @classmethod
+    def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
+        positions = {"positions": arch.positions, "rope_base": arch.rope_base}
+        return {"num_heads": scale.num_heads, "head_dim": scale.head_dim, **positions}
+
+    def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+        c = self.config
+        q_BTHK = self.query(x_BTD).unflatten(-1, (c.num_heads, c.head_dim))
+        if c.positions == "rope":
+            q_BTHK = rotate(q_BTHK, c.rope_base)
+        return self.output(_attend(q_BTHK, shared["kv"], None, segments, self.place))
+
+
+def _attend(
+    q_BTHK: Tensor, kv_BT2GK: Tensor, window: int | None, segments: Segments | None, place: Place
+) -> Tensor:
+    k_BTGK, v_BTGK = kv_BT2GK.unbind(2)
+    return causal_attention(
+        q_BTHK, k_BTGK, v_BTGK, window=window, segments=segments, backend=place.backend
+    ).flatten(-2)
+
+
+def _check_groups(num_heads: int, num_kv_heads: int) -> None:
+    if num_heads % num_kv_heads:
+        raise ValueError(
+            f"num_heads = {num_heads} is not divisible by num_kv_heads = {num_kv_heads}: every key/value head serves "
+            "the same number of query heads"
+        )

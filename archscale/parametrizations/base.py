@@ -1,0 +1,67 @@
+"""What a parametrization is: rules from a parameter's role and the scale to init, learning rate and weight decay.
+
+Source: Ren et al. 2025 (arXiv 2507.06607), Table 6. Roles are given where a parameter is created (model/layers.py),
+never guessed from its name. Torch-free: tables and plans can be printed without building a model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from archscale.registry import Registry
+from archscale.spec import ParametrizationSpec
+
+Role = Literal["embedding", "unembedding", "hidden", "vector"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Where a model stands on the ladder. The base may lie between two integers of width."""
+
+    depth: int
+    width: float
+    tied: bool = True
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or self.width <= 0:
+            raise ValueError(f"depth = {self.depth}, width = {self.width}: both must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """`normal`: N(0, value²); `uniform_fan_in`: U(±value/√fan_in); `zero`; `own`: the module's own scheme."""
+
+    distribution: Literal["normal", "uniform_fan_in", "zero", "own"]
+    value: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How parameters of one role start and learn; learning rates are multiples of the run's global rate."""
+
+    init: Init
+    learning_rate_multiplier: float
+    weight_decay: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multipliers:
+    """Factors in the forward pass: on every residual branch, and on the logits."""
+
+    residual: float
+    logits: float
+
+
+class Parametrization(Protocol):
+    """Implementations register a factory that takes the `ParametrizationSpec` with their options."""
+
+    def rule(self, role: Role, at: Shape, base: Shape) -> Rule: ...
+
+    def multipliers(self, at: Shape, base: Shape) -> Multipliers: ...
+
+    def learning_rate(self, base_rate: float, *, at: Shape, base: Shape, batch_ratio: float) -> float:
+        """The global rate at this scale; `batch_ratio` is batch size over base batch size."""
+        ...
+
+
+PARAMETRIZATIONS: Registry[Callable[[ParametrizationSpec], Parametrization]] = Registry("parametrization")

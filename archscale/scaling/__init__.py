@@ -1,0 +1,1 @@
+"""Depth to width, parameters, tokens, batch, learning rate and FLOPs."""

@@ -1,0 +1,278 @@
+"""RunSpec: everything that decides the result of one run, resolved, frozen and validated once.
+
+    conf/*.yaml ── compose (Hydra) ──▶ RunConfig ── resolve ──▶ RunSpec ── spec.json ──▶ the job
+
+A RunSpec holds numbers, not rules: width and steps, not "what depth 12 implies", so that a job needs its `spec.json`
+and nothing else. Fields marked `identity: False` (paths, resources, logging) never enter the run's hash: see
+identity.py. Every field with a default is left out of the hash while it has that default.
+"""
+
+import json
+from dataclasses import field
+from typing import Any, Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from archscale.registry import UserError, unknown
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+NOT_IDENTITY = {"identity": False}
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LayerSpec:
+    """One entry of a tile: a mixer by name, the shared tensors it writes, and its own options."""
+
+    mixer: str
+    write: tuple[str, ...] = ()
+    options: dict[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SpanSpec:
+    """`tile` repeated over `span` layers: a number of layers, "half" the depth, or the "rest"."""
+
+    span: int | Literal["half", "rest"]
+    tile: tuple[LayerSpec, ...]
+
+    def __post_init__(self) -> None:
+        if not self.tile:
+            raise ValueError("tile is empty: name at least one mixer")
+        if isinstance(self.span, int) and self.span < 1:
+            raise ValueError(f"span = {self.span}: use a positive number of layers, half or rest")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ArchSpec:
+    """An architecture: the stack as data, and what all its layers share.
+
+    `aspect_ratio` is α of width = α · depth (arXiv 2507.06607, section 3.1). `mixers` gives options to every layer of a
+    mixer; a layer's own options win.
+    """
+
+    name: str
+    stack: tuple[SpanSpec, ...]
+    aspect_ratio: int = 128
+    positions: Literal["rope", "none"] = "none"
+    rope_base: float = 10_000.0
+    window: int = 128
+    mlp_ratio: int = 4
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = True
+    mixers: dict[str, dict[str, Scalar]] = field(default_factory=dict)
+    title: str = field(default="", metadata=NOT_IDENTITY)
+
+    def __post_init__(self) -> None:
+        for name in ("aspect_ratio", "window", "mlp_ratio"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ScaleSpec:
+    """The shape of one model, and of the base model from which μP transfers (base_width may be fractional)."""
+
+    depth: int
+    width: int
+    head_dim: int
+    num_heads: int
+    num_kv_heads: int
+    base_depth: int
+    base_width: float
+
+    def __post_init__(self) -> None:
+        check_depth(self.depth)
+        for name in ("width", "head_dim", "num_heads", "num_kv_heads", "base_depth", "base_width"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"scale.{name} = {getattr(self, name)}: it must be positive")
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"scale.num_heads = {self.num_heads} is not divisible by scale.num_kv_heads = {self.num_kv_heads}: "
+                f"choose one of {_divisors(self.num_heads)} key/value heads"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ParametrizationSpec:
+    """Which rules turn a parameter's role and shape into init, learning rate and weight decay (Table 6)."""
+
+    name: str
+    embedding_std: float | None = None
+    hidden_std: float = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataSpec:
+    """The corpus by content: `content_hash` is over its documents, wherever they lie on this machine."""
+
+    source: str
+    content_hash: str
+    vocab_size: int
+    sequence_length: int
+    validation_tokens: int
+    tokenizer: str = "bytes"
+    path: str | None = field(default=None, metadata=NOT_IDENTITY)
+
+    def __post_init__(self) -> None:
+        if self.sequence_length < 1:
+            raise ValueError(f"data.sequence_length = {self.sequence_length}: it must be at least 1")
+        if self.validation_tokens < self.sequence_length:
+            raise ValueError(
+                f"data.validation_tokens = {self.validation_tokens} is less than one sequence: "
+                f"use at least data.sequence_length = {self.sequence_length}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimSpec:
+    """AdamW with linear warm-up and decay. `learning_rate` is the global rate at this scale, before per-role rules."""
+
+    learning_rate: float
+    batch_tokens: int
+    steps: int
+    warmup_steps: int
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    grad_clip: float = 1.0
+    schedule: Literal["linear", "constant"] = "linear"
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_tokens", "steps", "eps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"optim.{name} = {getattr(self, name)}: it must be positive")
+        if not 0 <= self.warmup_steps <= self.steps:
+            raise ValueError(f"optim.warmup_steps = {self.warmup_steps}: it must lie in 0 … steps = {self.steps}")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ExecutionSpec:
+    """How a run is carried out; nothing here changes what it computes beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
+    micro_batch_sequences: int | None = None
+    checkpoint_seconds: float = 10.0
+    log_steps: int = 10
+    evaluations: int = 10
+    backend: Literal["auto", "reference"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "log_steps", "evaluations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"execution.{name} = {getattr(self, name)}: it must be at least 1")
+        if self.micro_batch_sequences is not None and self.micro_batch_sequences < 1:
+            raise ValueError(f"execution.micro_batch_sequences = {self.micro_batch_sequences}: use at least 1, or null")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WandbSpec:
+    """Where wandb logs go; offline never touches the network."""
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    project: str = "archscale"
+    entity: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RunSpec:
+    arch: ArchSpec
+    scale: ScaleSpec
+    parametrization: ParametrizationSpec
+    data: DataSpec
+    optim: OptimSpec
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    flops_accounting: str = field(default="6nd_non_embedding", metadata=NOT_IDENTITY)
+    execution: ExecutionSpec = field(default_factory=ExecutionSpec, metadata=NOT_IDENTITY)
+    wandb: WandbSpec = field(default_factory=WandbSpec, metadata=NOT_IDENTITY)
+
+    def __post_init__(self) -> None:
+        length, batch = self.data.sequence_length, self.optim.batch_tokens
+        if batch % length:
+            near = max(1, round(batch / length)) * length
+            raise ValueError(
+                f"scale.batch_tokens = {batch} is not divisible by data.sequence_length = {length}: use e.g. {near}"
+            )
+        if self.arch.window > length:
+            raise ValueError(
+                f"arch.window = {self.arch.window} is longer than data.sequence_length = {length}: use at most {length}"
+            )
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens."""
+        return self.optim.steps * self.optim.batch_tokens
+
+    @property
+    def batch_sequences(self) -> int:
+        return self.optim.batch_tokens // self.data.sequence_length
+
+
+def check_depth(depth: int) -> None:
+    if depth < 8 or depth % 4:
+        raise ValueError(
+            f"scale.depth = {depth}: it must be divisible by 4 and at least 8 (below 8 a decoder-decoder stack has no "
+            "cross-decoder): use 8, 12, 16, 20, 24 …"
+        )
+
+
+def _divisors(number: int) -> list[int]:
+    return [k for k in range(1, number + 1) if number % k == 0]
+
+
+Frozen = TypeVar("Frozen")
+
+
+def from_json(kind: type[Frozen], text: str, *, where: str) -> Frozen:
+    """Parse and validate; `where` names the source in the error.
+
+    Raises:
+        UserError: one line with the key, the value, and the choices or the near names.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_one_line(kind, error)}") from None
+
+
+def from_mapping(kind: type[Frozen], values: dict[str, Any], *, where: str) -> Frozen:
+    return from_json(kind, json.dumps(values), where=where)
+
+
+def to_json(spec: Any) -> dict[str, Any]:
+    """Plain JSON types, every field, defaults included."""
+    return TypeAdapter(type(spec)).dump_python(spec, mode="json")
+
+
+def _one_line(kind: Any, error: ValidationError) -> str:
+    first, *others = error.errors(include_url=False)
+    # A value that fits no member of a union gives one error a member, at one path deeper than the field itself.
+    union = [first, *(e for e in others if e["loc"][:-1] == first["loc"][:-1] and e["input"] == first["input"])]
+    path = [str(part) for part in (first["loc"] if len(union) == 1 else first["loc"][:-1])]
+    key = ".".join(path)
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        names = _field_names(kind, path[:-1])
+        return str(unknown("key", key, names)) if names else f"unknown key {key!r}"
+    if first["type"] in ("missing", "missing_argument"):
+        return f"{key} is missing: give it a value"
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else type(value).__name__
+    reasons = " or ".join(e["msg"].lower().removeprefix("input should be ") for e in union)
+    return f"{key} = {shown}: it should be {reasons}"
+
+
+def _field_names(kind: Any, path: list[str]) -> list[str]:
+    for part in path:
+        fields = getattr(kind, "__dataclass_fields__", {})
+        if part not in fields:
+            return []
+        kind = fields[part].type
+    return list(getattr(kind, "__dataclass_fields__", {}))

@@ -1,0 +1,150 @@
+"""A study: one YAML file that says which runs answer which question.
+
+    title: …            question: …
+    overrides: [scale=cpu, …]            # hold for every cell
+    product: {arch: [a, b], …}           # every combination
+    zip: {scale.depth: [8, 12], …}       # lists of one length, walked together
+    fit: {law, x, y, group, level}
+
+Cells are product × zip, in the order of the file. The file is the desired state: what is missing is run, what is there
+is not run again, and extending a list adds just the new cells.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic.dataclasses import dataclass
+
+from archscale.compose import load_spec, parse_overrides
+from archscale.identity import run_id
+from archscale.paths import packaged
+from archscale.registry import UserError, unknown
+from archscale.spec import STRICT, RunSpec, from_mapping
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FitSettings:
+    """What the report fits: a law of analysis/laws.py over two columns of the run table, one fit a group."""
+
+    law: str = "power_offset"
+    x: str = "compute"
+    y: str = "validation_loss"
+    group: str = "architecture"
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Study:
+    name: str
+    title: str = ""
+    question: str = ""
+    overrides: tuple[str, ...] = ()
+    product: dict[str, list[Any]] = field(default_factory=dict)
+    zip: dict[str, list[Any]] = field(default_factory=dict)
+    fit: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        lengths = {key: len(values) for key, values in self.zip.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+            raise ValueError(f"zip: lists walked together need one length, but {listed} values")
+        for key, values in {**self.product, **self.zip}.items():
+            if not values:
+                raise ValueError(f"{key} has no values: give at least one, or leave the key out")
+        if both := set(self.product) & set(self.zip):
+            raise ValueError(f"{', '.join(sorted(both))} stands in product and in zip: keep one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of a study: the overrides that make it differ, and what they resolve to."""
+
+    run_id: str
+    overrides: tuple[str, ...]
+    spec: RunSpec
+
+
+def study_names() -> list[str]:
+    return sorted(file.stem for file in packaged("sweeps").glob("*.yaml"))
+
+
+def load_study(name_or_path: str) -> Study:
+    """A packaged study by name, or the user's own by path (anything with a / or ending in .yaml).
+
+    Raises:
+        UserError: unknown name, missing file, YAML that cannot be read, unknown or wrong key.
+    """
+    is_path = "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+    path = Path(name_or_path) if is_path else packaged("sweeps") / f"{name_or_path}.yaml"
+    if not path.is_file():
+        if is_path:
+            raise UserError(f"study file {name_or_path} does not exist; give a path to a YAML file or one of: "
+                            f"{', '.join(study_names())}")  # fmt: skip
+        raise unknown("study", name_or_path, study_names(), hint="A path to your own YAML file works too.")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"study file {path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"study file {path}: it must be a mapping with product, zip, overrides, fit")
+    return from_mapping(Study, {"name": path.stem} | values, where=f"study {path.stem}")
+
+
+def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
+    """The cells of a study, each once; `extra` overrides win over the study's own.
+
+    Raises:
+        UserError: when a cell is impossible, naming the cell.
+    """
+    replaced = {override.get_key_element() for override in parse_overrides(extra)}
+    axes: list[list[tuple[str, ...]]] = [
+        [(_override(key, value),) for value in values] for key, values in study.product.items() if key not in replaced
+    ]
+    zipped = {key: values for key, values in study.zip.items() if key not in replaced}
+    if zipped:
+        axes.append([tuple(map(_override, zipped, row)) for row in zip(*zipped.values(), strict=True)])
+    cells: dict[str, Cell] = {}
+    for combination in itertools.product(*axes):
+        own = tuple(itertools.chain.from_iterable(combination))
+        try:
+            spec = load_spec([*study.overrides, *own, *extra])
+        except UserError as error:
+            raise UserError(f"study {study.name}, cell {' '.join(own) or '(only one)'}: {error}") from None
+        identity = run_id(spec)
+        cells.setdefault(identity, Cell(run_id=identity, overrides=own, spec=spec))
+    return list(cells.values())
+
+
+def expand_multirun(overrides: Sequence[str]) -> list[Cell]:
+    """`archscale train -m a=1,2 b=range(3)`: Hydra's sweep grammar as a study without a file."""
+    fixed, product = [], {}
+    for override in parse_overrides(overrides):
+        if override.is_sweep_override():
+            product[override.get_key_element()] = list(override.sweep_string_iterator())
+        else:
+            fixed.append(override.input_line or "")
+    return expand(Study(name="multirun", overrides=tuple(fixed), product=product))
+
+
+def plain_overrides(overrides: Sequence[str]) -> list[str]:
+    """Without the ones that have several values."""
+    return [text for text in overrides if not parse_overrides([text])[0].is_sweep_override()]
+
+
+def _override(key: str, value: Any) -> str:
+    """A YAML value in Hydra's override grammar."""
+    if value is None:
+        return f"{key}=null"
+    if isinstance(value, bool):
+        return f"{key}={str(value).lower()}"
+    return f"{key}={value}"

@@ -1,0 +1,1 @@
+"""One run: optimizer, schedule, loop, evaluation, checkpoints."""

@@ -1,0 +1,38 @@
+"""AdamW with one group per (learning-rate multiplier, weight decay), as the parametrization rules by role."""
+
+from collections import defaultdict
+
+import torch
+from torch import nn
+
+from archscale.parametrizations import of_run
+from archscale.spec import RunSpec
+from archscale.train.schedule import learning_rate_factor
+
+
+def build_optimizer(model: nn.Module, spec: RunSpec) -> torch.optim.AdamW:
+    """Every parameter carries its role (model/layers.py); a parameter without one is a programming error."""
+    rules, at, base = of_run(spec)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for parameter in model.parameters():
+        rule = rules.rule(parameter.role, at, base)  # type: ignore[arg-type]
+        decay = spec.optim.weight_decay if rule.weight_decay else 0.0
+        groups[rule.learning_rate_multiplier, decay].append(parameter)
+    optim = spec.optim
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier, "lr": 0.0}
+            for (multiplier, decay), parameters in sorted(groups.items())
+        ],
+        betas=(optim.beta1, optim.beta2),
+        eps=optim.eps,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> float:
+    """Set every group's rate for `step`; returns the global rate, before the multipliers of the groups."""
+    rate = spec.optim.learning_rate * learning_rate_factor(spec.optim, step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_multiplier"]
+    return rate
