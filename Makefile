@@ -39,10 +39,10 @@ demo: $(STAMP) ## Run a whole small scaling study on this CPU and write its repo
 	@$(BIN)/archscale report demo
 
 test: $(STAMP) ## The fast tests.
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-all: $(STAMP) ## All tests.
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP) ## ruff, ruff format --check, mypy.
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@
 Groups go by their label (an architecture's title) throughout, because sentences and figures are made from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,8 @@ class FitSettings:
 class Evidence:
     """`points` are the rows of RunTable.fit_points() with a column `label`, the name of their group in every output.
 
+    `names` maps the labels of the groups with points to the values of the group column, and `label_by_value` every
+    value of that column to its label.
     `not_fitted` says by label why a group has no fit, `not_compared` why there is no comparison (empty if there is),
     `left_out` by run id why a run is no point, `missing` which cells of the study have no result.
     """
@@ -55,6 +57,7 @@ class Evidence:
     settings: FitSettings
     points: pd.DataFrame
     names: dict[str, str]
+    label_by_value: dict[str, str]
     fits: dict[str, Fit]
     not_fitted: dict[str, str]
     comparisons: tuple[Comparison | LossGap, ...]
@@ -68,6 +71,11 @@ class Evidence:
         return LAWS[self.settings.law]
 
     @property
+    def noun(self) -> str:
+        """What one group is."""
+        return "architecture" if self.settings.group == "architecture" else "group"
+
+    @property
     def unigram_entropy(self) -> float | None:
         """Of the corpus that all points share, in nats per token; None when no run recorded it."""
         values = self.points["unigram_entropy"]
@@ -78,15 +86,14 @@ class Evidence:
     def accounting(self) -> str:
         return str(self.points["flops_accounting"].iloc[0])
 
-    def label_of(self, row: dict[str, Any]) -> str:
+    def label_of(self, row: Mapping[str, Any]) -> str:
         """The label of any run of the table, finished or not."""
-        name = str(row[self.settings.group])
-        return self.table.titles().get(name, name) if self.settings.group == "architecture" else name
+        return self.label_by_value[str(row[self.settings.group])]
 
     @property
     def labels(self) -> list[str]:
         """Of every group of the table, also of those without a finished run."""
-        return sorted({self.label_of(row) for row in self.table.runs.to_dict("records")})
+        return sorted(set(self.label_by_value.values()))
 
 
 def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) -> Evidence:
@@ -99,11 +106,16 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
     if points.empty:
         states = table.runs["state"].value_counts()
         counted = ", ".join(f"{states[state]} {state}" for state in sorted(states.index)) or "no runs at all"
-        raise UserError(f"no run of this study has finished ({counted}): run `archscale sweep` for it, then report again")
+        raise UserError(
+            f"no run of this study has finished ({counted}): run `archscale sweep` for it, then report again"
+        )
     titles = table.titles() if settings.group == "architecture" else {}
-    names = {titles.get(str(value), str(value)): str(value) for value in sorted(points[settings.group].unique())}
-    labels = {name: label for label, name in names.items()}
-    points = points.assign(label=points[settings.group].astype(str).map(labels))
+    label_by_value = {
+        value: titles.get(value, value) for value in sorted(table.runs[settings.group].astype(str).unique())
+    }
+    points = points.assign(label=points[settings.group].astype(str).map(label_by_value))
+    present = set(points["label"])
+    names = {label: value for value, label in label_by_value.items() if label in present}
 
     not_fitted = {label: reason for label in names if (reason := _too_few(points, label, settings))}
     fitted = points[~points["label"].isin(not_fitted.keys())]
@@ -119,7 +131,7 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
     if fits:
         holdouts = hold_out_largest(settings.law, worded, x=x, y=y, group="label", level=settings.level)
     if len(fits) < 2:
-        not_compared = f"a comparison needs two fitted groups and there is {'one' if fits else 'none'}"
+        not_compared = f"a comparison needs two fitted {settings.group}s and there is {'one' if fits else 'none'}"
     else:
         comparisons = tuple(compare_all(settings.law, worded, x=x, y=y, group="label", level=settings.level))
     return Evidence(
@@ -127,6 +139,7 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
         settings=settings,
         points=points,
         names=names,
+        label_by_value=label_by_value,
         fits=fits,
         not_fitted=not_fitted,
         comparisons=comparisons,
@@ -143,7 +156,8 @@ def _too_few(points: pd.DataFrame, label: str, settings: FitSettings) -> str:
     needed = len(LAWS[settings.law].parameters)
     if distinct >= needed:
         return ""
+    more = formatting.plural(needed + 1 - distinct, "more scale")
     return (
         f"{formatting.plural(distinct, 'scale')} finished, and {settings.equation} has {needed} parameters: it needs "
-        f"{needed} scales, and {needed + 1} for intervals; {formatting.plural(needed + 1 - distinct, 'more scale')} would do"
+        f"{needed} scales, and {needed + 1} for intervals; {more} would do"
     )

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: losses to four decimals, 3.2·10¹² FLOPs, 26.1K parameters, intervals to two digits."""
+"""Numbers as a reader wants them: losses to four decimals, 3.2·10¹² FLOPs, 26.1K parameters, true minus signs."""
 
 import math
 import re
@@ -78,9 +78,18 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def powers_of_ten(sentence: str) -> str:
-    """The 2.4e+13 that follows an equals sign becomes 2.4·10¹³; names that look like numbers stay."""
-    return re.sub(r"(?<= = )\d\.?\d*e[+-]\d+", lambda found: _power(found.group()), sentence)
+def polished(sentence: str) -> str:
+    """Numbers in a sentence made elsewhere: = 2.4e+13 becomes = 2.4·10¹³, and -0.018 gets a true minus.
+
+    Only what follows " = ", a space or an opening bracket is touched; a name that contains such a number stays.
+    """
+    powers = re.sub(r"(?<= = )\d\.?\d*e[+-]\d+", lambda found: _power(found.group()), sentence)
+    return re.sub(r"(?<=[ (\[])-(?=\d)", "−", powers)
+
+
+def equation(text: str) -> str:
+    """A·x^-b + C → A·x⁻ᵇ + C."""
+    return text.replace("^-b", "⁻ᵇ")
 
 
 def listed(items: Iterable[str], word: str = "and") -> str:

@@ -7,6 +7,7 @@ left to the page, which knows whether it is light or dark.
 
 import html
 import math
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,13 @@ def loss_figure(evidence: Evidence) -> Figure:
     for name, curve in data.curves.items():
         look = style[name]
         if curve.low is not None and curve.high is not None:
-            edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False, "legendgroup": name}
+            edge = {
+                "mode": "lines",
+                "line": {"width": 0},
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "legendgroup": name,
+            }
             traces.append(edge | {"x": _list(curve.x), "y": _list(curve.high)})
             fill = {"fill": "tonexty", "fillcolor": look.rgba(0.14)}
             traces.append(edge | fill | {"x": _list(curve.x), "y": _list(curve.low)})
@@ -62,7 +69,7 @@ def loss_figure(evidence: Evidence) -> Figure:
     if data.curves:
         shapes.append(_rule(x=data.x_end))
         notes.append(
-            {"text": "beyond the measurements", "x": math.log10(data.x_end), "xanchor": "left", "xshift": 4}
+            {"text": "extrapolation →", "x": math.log10(data.x_end), "xanchor": "left", "xshift": 4}
             | {"y": 0, "yref": "paper", "yanchor": "bottom"}
         )
     if data.entropy is not None:
@@ -71,7 +78,9 @@ def loss_figure(evidence: Evidence) -> Figure:
             {"text": f"unigram entropy {formatting.loss(data.entropy)}", "x": 1, "xref": "paper", "xanchor": "right"}
             | {"y": math.log10(data.entropy), "yanchor": "top"}
         )
-    x_axis = _log_axis(html.escape(x_label(evidence), quote=False), *data.x_limits)
+    # plotly does not wrap: a line has to fit a telephone.
+    title = "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(x_label(evidence), 48))
+    x_axis = _log_axis(title, *data.x_limits)
     y_axis = _log_axis(COLUMNS[settings.y].label, *data.y_limits)
     return _figure(traces, x_axis, y_axis, shapes, notes)
 
@@ -118,7 +127,7 @@ def training_figure(evidence: Evidence) -> Figure | None:
     if not curves:
         return None
     style = styles(evidence.labels)
-    rows = {row["run_id"]: row for row in evidence.table.runs.to_dict("records")}
+    rows = {row["run_id"]: row for row in evidence.table.records()}
     traces: list[Figure] = []
     named: set[str] = set()
     for run_id, part in curves.items():
@@ -146,7 +155,9 @@ def training_figure(evidence: Evidence) -> Figure | None:
         )
         named.add(name)
     x_axis = _axis("Tokens seen") | {"type": "log", "dtick": 1, "exponentformat": "power"}
-    return _figure(traces, x_axis, _axis("Loss (nats/token)"))
+    figure = _figure(traces, x_axis, _axis("Loss (nats/token)"))
+    figure["layout"]["legend"]["itemsizing"] = "constant"
+    return figure
 
 
 def throughput_figure(evidence: Evidence) -> Figure | None:
@@ -163,7 +174,7 @@ def throughput_figure(evidence: Evidence) -> Figure | None:
         low, high = float(points[column].min()) / 1.2, float(points[column].max()) * 1.2
         axis = _log_axis(COLUMNS[column].label, low, high)
         axes.append(axis | {"ticktext": [formatting.count(value) for value in axis["tickvals"]]})
-    return _figure(traces, *axes)
+    return _figure(traces, axes[0], axes[1])
 
 
 def hover_text(row: dict[str, Any], label: str) -> str:
@@ -197,7 +208,10 @@ def _run_trace(name: str, look: Style, rows: pd.DataFrame, x: str, y: str) -> Fi
 
 
 def _figure(
-    traces: list[Figure], x_axis: Figure, y_axis: Figure, shapes: list[Figure] | None = None,
+    traces: list[Figure],
+    x_axis: Figure,
+    y_axis: Figure,
+    shapes: list[Figure] | None = None,
     notes: list[Figure] | None = None,
 ) -> Figure:
     small = {"showarrow": False, "font": {"size": 12, "color": _GREY}}

@@ -57,7 +57,7 @@ def joint_sum_of_squares(
         bounded=tuple(law.linear[k].low == 0 for k in beta_source),
     )
     y = np.concatenate([p.y for p in points])
-    return float(minimise(problem, y[None]).sum_of_squares[0])
+    return float(minimise(problem, y[None], spread=4).sum_of_squares[0])
 
 
 def _layout(shared: list[bool]) -> tuple[list[int], list[int], list[int]]:

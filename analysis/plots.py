@@ -4,8 +4,10 @@ Text in the PDF stays text (TrueType), SVG text is drawn as outlines and so look
 file depends on the time at which it was written.
 """
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,7 +25,7 @@ FORMATS = ("png", "svg", "pdf")
 _DOTS_PER_INCH = 200
 _GREY = "#6b7280"
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-_RC = {
+_STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 8,
@@ -72,7 +74,7 @@ def write_figures(evidence: Evidence, folder: Path) -> dict[str, list[Path]]:
         "throughput": throughput_figure,
     }
     written = {}
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs want literal keys
         for name, draw in drawers.items():
             figure = draw(evidence)
             if figure is not None:
@@ -98,22 +100,43 @@ def loss_figure(evidence: Evidence) -> Figure:
     if data.curves:
         axes.axvline(data.x_end, color=_GREY, linewidth=0.7, linestyle=":")
         axes.annotate(
-            "beyond the measurements", (data.x_end, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
-            textcoords="offset points", ha="left", va="bottom", fontsize=7, color=_GREY,
+            "extrapolation →",
+            (data.x_end, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 4),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=7,
+            color=_GREY,
         )
     if data.entropy is not None:
         axes.axhline(data.entropy, color=_GREY, linewidth=0.7)
         axes.annotate(
-            f"unigram entropy {formatting.loss(data.entropy)}", (1, data.entropy),
-            xycoords=("axes fraction", "data"), xytext=(0, -2), textcoords="offset points", ha="right", va="top",
-            fontsize=7, color=_GREY,
+            f"unigram entropy {formatting.loss(data.entropy)}",
+            (1, data.entropy),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=_GREY,
         )
     handles = [
-        Line2D([], [], color=style[n].color, marker=style[n].marker, markeredgecolor="white", markeredgewidth=0.6, label=n)
+        Line2D(
+            [],
+            [],
+            color=style[n].color,
+            marker=style[n].marker,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            label=_plain(n),
+        )
         for n in data.points
     ]
     axes.legend(handles=handles, loc="lower left")
-    axes.set_xlabel(x_label(evidence))
+    axes.set_xlabel(_plain(textwrap.fill(x_label(evidence), 100)))
     axes.set_ylabel(COLUMNS[evidence.settings.y].label)
     return figure
 
@@ -128,8 +151,15 @@ def residual_figure(evidence: Evidence) -> Figure | None:
     axes.axhline(0, color=_GREY, linewidth=0.7)
     for name, part in parts.items():
         axes.plot(
-            part[evidence.settings.x], 1e3 * part["residual"], style[name].marker, linestyle="-", linewidth=0.7,
-            color=style[name].color, markeredgecolor="white", markeredgewidth=0.5, label=name,
+            part[evidence.settings.x],
+            1e3 * part["residual"],
+            style[name].marker,
+            linestyle="-",
+            linewidth=0.7,
+            color=style[name].color,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            label=_plain(str(name)),
         )
     _legend_above(axes)
     axes.set_xlabel(COLUMNS[evidence.settings.x].label)
@@ -144,16 +174,27 @@ def profile_figure(evidence: Evidence) -> Figure | None:
     style = styles(evidence.labels)
     figure, axes = _axes(COLUMN_INCHES, 2.3)
     for name, part in parts.items():
-        axes.plot(part.values, part.rise, color=style[name].color, label=name)
+        axes.plot(part.values, part.rise, color=style[name].color, label=_plain(str(name)))
         axes.plot(
-            [evidence.fits[name].parameters[part.parameter]], [0], style[name].marker, color=style[name].color,
-            clip_on=False, markersize=4,
+            [evidence.fits[name].parameters[part.parameter]],
+            [0],
+            style[name].marker,
+            color=style[name].color,
+            clip_on=False,
+            markersize=4,
         )
     for level in sorted({part.threshold for part in parts.values()}):
         axes.axhline(level, color=_GREY, linewidth=0.7, linestyle=":")
         axes.annotate(
-            f"{100 * evidence.settings.level:g} %", (1, level), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="right", va="bottom", fontsize=7, color=_GREY,
+            f"{100 * evidence.settings.level:g} %",
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color=_GREY,
         )
     axes.set_ylim(0, 2.2 * max(part.threshold for part in parts.values()))
     _legend_above(axes)
@@ -166,7 +207,7 @@ def training_figure(evidence: Evidence) -> Figure | None:
     curves = series.training_curves(evidence)
     if not curves:
         return None
-    style, rows = styles(evidence.labels), _rows(evidence)
+    style, rows = styles(evidence.labels), {row["run_id"]: row for row in evidence.table.records()}
     figure, axes = _axes(PAGE_INCHES, 3.2)
     axes.set_xscale("log")
     for run_id, part in curves.items():
@@ -177,7 +218,9 @@ def training_figure(evidence: Evidence) -> Figure | None:
         measured = part.dropna(subset=["validation_loss"])
         axes.plot(measured["tokens"], measured["validation_loss"], look.marker, color=look.color, markersize=2.2)
     shown = sorted({evidence.label_of(rows[run_id]) for run_id in curves})
-    handles = [Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=n) for n in shown]
+    handles = [
+        Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=_plain(n)) for n in shown
+    ]
     axes.legend(handles=handles, loc="upper right")
     axes.set_xlabel("Tokens seen")
     axes.set_ylabel("Loss (nats/token); markers: validation")
@@ -195,8 +238,15 @@ def throughput_figure(evidence: Evidence) -> Figure | None:
         part = part.sort_values("parameters")
         look = style[str(name)]
         axes.plot(
-            part["parameters"], part["tokens_per_second"], look.marker, linestyle="-", linewidth=0.8, color=look.color,
-            markeredgecolor="white", markeredgewidth=0.5, label=name,
+            part["parameters"],
+            part["tokens_per_second"],
+            look.marker,
+            linestyle="-",
+            linewidth=0.8,
+            color=look.color,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            label=_plain(str(name)),
         )
     _count_axis(axes, "x", *axes.get_xlim())
     _count_axis(axes, "y", *axes.get_ylim())
@@ -211,7 +261,7 @@ def x_label(evidence: Evidence) -> str:
     column = COLUMNS[evidence.settings.x]
     if evidence.settings.x != "compute":
         return column.label
-    return f"{column.meaning} ({column.unit}, counted as {_plain(evidence.accounting)})"
+    return f"{column.meaning} ({column.unit}, counted as {evidence.accounting})"
 
 
 def parameter_label(evidence: Evidence, parameter: str) -> str:
@@ -219,10 +269,6 @@ def parameter_label(evidence: Evidence, parameter: str) -> str:
     unit = {"y": COLUMNS[evidence.settings.y].unit, "x": COLUMNS[evidence.settings.x].unit}.get(found.unit, "")
     label = found.label[0].upper() + found.label[1:]
     return f"{label} ({unit})" if unit else label
-
-
-def _rows(evidence: Evidence) -> dict[str, dict[str, object]]:
-    return {str(row["run_id"]): {str(k): v for k, v in row.items()} for row in evidence.table.runs.to_dict("records")}
 
 
 def _axes(width_inches: float, height_inches: float) -> tuple[Figure, Axes]:

@@ -1,4 +1,4 @@
-"""The numbers behind every figure, computed once and drawn twice: by plots.py for print, by interactive.py for the page."""
+"""The numbers behind every figure, drawn twice: by plots.py for print, by interactive.py for the page."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from analysis.fit import Fit
 # How far beyond the largest run the curves are drawn; everything there is marked as extrapolation.
 EXTRAPOLATION = 10.0
 _CURVE_POINTS = 160
-_ROWS_PER_RUN = 300
+_ROWS_PER_RUN, _ROWS = 300, 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class ProfileSeries:
 
 def loss_series(evidence: Evidence) -> LossSeries:
     settings = evidence.settings
-    points = {name: part for name, part in evidence.points.groupby("label", sort=True)}
+    points = {str(name): part for name, part in evidence.points.groupby("label", sort=True)}
     x, y = evidence.points[settings.x], evidence.points[settings.y]
     x_limits = (float(x.min()) / 1.6, float(x.max()) * (EXTRAPOLATION if evidence.fits else 1.6))
     grid = np.geomspace(*x_limits, _CURVE_POINTS)
@@ -95,7 +95,7 @@ def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
         if fit.degrees_of_freedom < 1 or not fit.sum_of_squares > 0:
             continue
         parameter = "C" if "C" in fit.parameters else list(fit.parameters)[-1]
-        values, sum_of_squares = fit.profile(parameter)
+        values, sum_of_squares = fit.profile(parameter, points=121)
         variance = fit.sum_of_squares / fit.degrees_of_freedom
         found[name] = ProfileSeries(
             parameter=parameter,
@@ -107,11 +107,12 @@ def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
 
 
 def training_curves(evidence: Evidence) -> dict[str, pd.DataFrame]:
-    """Run id → tokens, train_loss and validation_loss, the training loss averaged down to 300 rows a run."""
+    """Run id → tokens, train_loss and validation_loss, averaged down to 300 rows a run and 30,000 in all."""
     found = {}
+    most = max(20, min(_ROWS_PER_RUN, _ROWS // max(len(evidence.table.runs), 1)))
     for run_id, part in evidence.table.curves.groupby("run_id", sort=True):
         rows = part.dropna(subset=["tokens"])
-        block = math.ceil(len(rows) / _ROWS_PER_RUN)
+        block = math.ceil(len(rows) / most)
         columns = rows[["tokens", "train_loss", "validation_loss"]]
         if block > 1:
             columns = columns.groupby(np.arange(len(rows)) // block).agg(
@@ -150,9 +151,7 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _curve(
-    fit: Fit, x: np.ndarray, y: np.ndarray, y_limits: tuple[float, float]
-) -> tuple[FitCurve, bool]:
+def _curve(fit: Fit, x: np.ndarray, y: np.ndarray, y_limits: tuple[float, float]) -> tuple[FitCurve, bool]:
     if fit.degrees_of_freedom < 1:
         return FitCurve(x=x, y=y, low=None, high=None), False
     low, high = (np.asarray(end, dtype=float) for end in fit.band(x))

@@ -5,30 +5,17 @@ irreducible loss above all, is called extrapolated however small its p-value.
 """
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from analysis import formatting
+from analysis import coverage, formatting, measured
 from analysis.compare import Comparison, LossGap
 from analysis.evidence import Evidence
 from analysis.series import EXTRAPOLATION, loss_series
 from analysis.table import COLUMNS
-
-# What two runs of one fit may silently differ in, in a reader's words.
-_DRIFT = {
-    "git_commit": "code commits",
-    "archscale_version": "ArchScale versions",
-    "torch_version": "PyTorch versions",
-    "batch_tokens": "batch sizes",
-    "parametrization": "parametrizations",
-    "precision": "precisions",
-    "corpus_hash": "corpora",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +45,36 @@ def summarise(evidence: Evidence) -> Summary:
         establishes=tuple(_established(evidence)) or ("Nothing yet: see what is missing.",),
         extrapolates=tuple(_extrapolated(evidence)) or ("Nothing: without a fit no curve leaves the measured range.",),
         cannot_tell=tuple(_open(evidence)),
-        missing=tuple(_missing(evidence)) or ("Nothing: every run of the study has finished and is in the fit.",),
-        drift=tuple(_drift(evidence)),
+        missing=tuple(coverage.missing(evidence))
+        or ("Nothing: every run of the study has finished and is in the fit.",),
+        drift=tuple(coverage.drift(evidence)),
     )
 
 
 def _headline(evidence: Evidence) -> str:
     points, y = evidence.points, evidence.settings.y
-    end = f"{formatting.scientific(float(points[evidence.settings.x].max()))} {COLUMNS[evidence.settings.x].unit}".strip()
+    end = (
+        f"{formatting.scientific(float(points[evidence.settings.x].max()))} {COLUMNS[evidence.settings.x].unit}".strip()
+    )
     if len(evidence.names) == 1:
         label = next(iter(evidence.names))
+        highest, lowest = (formatting.loss(end) for end in (points[y].max(), points[y].min()))
         return (
-            f"One group, {label}, was measured up to {end}: its loss goes from {formatting.loss(points[y].max())} to "
-            f"{formatting.loss(points[y].min())} nats/token. There is nothing to compare it with."
+            f"One {evidence.noun}, {label}, was measured up to {end}: its loss goes from {highest} to {lowest} "
+            "nats/token. There is nothing to compare it with."
         )
     by_depth = points.pivot_table(index="depth", columns="label", values=y).dropna()
     if by_depth.empty:
-        return "The groups have no depth in common, so their runs cannot be compared one to one."
+        return f"The {evidence.noun}s have no depth in common, so their runs cannot be compared one to one."
     best = by_depth.idxmin(axis=1)
     where = f"each of the {len(best)} depths" if len(best) > 1 else "the one depth that all have"
     if best.nunique() == 1:
         first = f"{best.iloc[0]} has the lowest measured loss at {where}."
     else:
         last = best.index[-1]
-        first = f"No group has the lowest measured loss at {where}; at the largest, {last}, it is {best[last]}."
+        first = (
+            f"No {evidence.noun} has the lowest measured loss at {where}; at the largest, {last}, it is {best[last]}."
+        )
     return f"{first} {_beyond(evidence, end)}"
 
 
@@ -97,25 +90,28 @@ def _beyond(evidence: Evidence, end: str) -> str:
             f"(smallest p = {min(item.p_value for item in told):.2g})."
         )
     p_values = [item.p_value for item in limits if not math.isnan(item.p_value)]
-    how = f" (smallest p = {min(p_values):.2g})" if len(p_values) > 1 else f" (p = {p_values[0]:.2g})" if p_values else ""
+    how = (
+        f" (smallest p = {min(p_values):.2g})" if len(p_values) > 1 else f" (p = {p_values[0]:.2g})" if p_values else ""
+    )
     return f"Beyond {end} nothing was measured, and these runs cannot tell which curve ends lower{how}."
 
 
 def _established(evidence: Evidence) -> Iterator[str]:
     for label in evidence.names:
-        yield from _monotone(evidence, label)
-    for first, second in combinations(evidence.names, 2):
-        yield from _measured_gap(evidence, first, second)
-    for item in evidence.comparisons:
+        yield from measured.monotone(evidence, label)
+    for first, second in _pairs(evidence):
+        yield from measured.gap(evidence, first, second)
+    for item in _told(evidence):
         if item.distinguishable and not _leaves_the_data(item):
-            yield formatting.powers_of_ten(item.sentence)
+            yield formatting.polished(item.sentence)
     for label, holdout in evidence.holdouts.items():
         if holdout.inside and holdout.interval is not None:
             yield (
-                f"{label}: the smaller runs alone predict the loss of the largest, {formatting.loss(holdout.predicted)} "
-                f"against {formatting.loss(holdout.actual)} measured, inside the {_level(evidence)} prediction interval."
+                f"{label}: the smaller runs alone predict the loss of the largest, "
+                f"{formatting.loss(holdout.predicted)} against {formatting.loss(holdout.actual)} measured, inside the "
+                f"{_level(evidence)} prediction interval."
             )
-    yield from _against_entropy(evidence)
+    yield from measured.against_entropy(evidence)
 
 
 def _extrapolated(evidence: Evidence) -> Iterator[str]:
@@ -127,25 +123,29 @@ def _extrapolated(evidence: Evidence) -> Iterator[str]:
                 f"{_level(evidence)} interval {formatting.interval(ends.low, ends.high)}: its lowest measured loss is "
                 f"{formatting.loss(float(fit.y.min()))}."
             )
-    for item in evidence.comparisons:
+    for item in _told(evidence):
         if item.distinguishable and _leaves_the_data(item):
-            yield formatting.powers_of_ten(item.sentence)
+            yield formatting.polished(item.sentence)
     yield from _crossings(evidence)
     for label, holdout in evidence.holdouts.items():
         if holdout.inside is False and holdout.interval is not None:
             yield (
                 f"{label}: the law misses its own largest run. Fitted to the smaller runs it predicts "
-                f"{formatting.loss(holdout.predicted)} {formatting.interval(holdout.interval.low, holdout.interval.high)}"
-                f", and {formatting.loss(holdout.actual)} was measured: distrust the curve beyond the data."
+                f"{formatting.loss(holdout.predicted)} "
+                f"{formatting.interval(holdout.interval.low, holdout.interval.high)}, and "
+                f"{formatting.loss(holdout.actual)} was measured: distrust the curve beyond the data."
             )
 
 
 def _open(evidence: Evidence) -> Iterator[str]:
     if evidence.not_compared:
         yield f"How the groups compare: {evidence.not_compared}."
-    for item in evidence.comparisons:
+    told = _told(evidence)
+    for item in told:
         if not item.distinguishable:
-            yield formatting.powers_of_ten(item.sentence)
+            yield formatting.polished(item.sentence)
+    if len(told) < len(evidence.comparisons):
+        yield f"{len(evidence.comparisons) - len(told)} more comparisons, between the others, are in the table below."
     said: dict[str, list[str]] = {}
     for label, note in _weak_points(evidence):
         said.setdefault(note, []).append(label)
@@ -162,10 +162,13 @@ def _weak_points(evidence: Evidence) -> Iterator[tuple[str, str]]:
     asked = {p.name for p in evidence.law.parameters if p in evidence.law.nonlinear or p.unit}
     for label, fit in evidence.fits.items():
         if not fit.degrees_of_freedom:
-            yield label, (
-                f"{formatting.plural(fit.n, 'point')} and {formatting.plural(len(fit.parameters), 'parameter')} leave no "
-                "degree of freedom, so the curve passes through every point and no interval can be given; one more "
-                "scale would give one"
+            yield (
+                label,
+                (
+                    f"{formatting.plural(fit.n, 'point')} and {formatting.plural(len(fit.parameters), 'parameter')} "
+                    "leave no degree of freedom, so the curve passes through every point and no interval can be given; "
+                    "one more scale would give one"
+                ),
             )
             continue
         for verdict, words in _VERDICTS.items():
@@ -194,136 +197,9 @@ def _design_gaps(evidence: Evidence) -> Iterator[str]:
     ratio = points["tokens"] / points["parameters"]
     if len(points) > 1 and ratio.max() / ratio.min() < 1.25:
         yield (
-            f"What more tokens or more parameters would each bring: all runs have about {ratio.median():.2g} tokens per "
-            "parameter, and only the two growing together was measured."
+            f"What more tokens or more parameters would each bring: all runs have about {ratio.median():.2g} tokens "
+            "per parameter, and only the two growing together was measured."
         )
-
-
-def _missing(evidence: Evidence) -> Iterator[str]:
-    rows = {str(row["run_id"]): row for row in evidence.table.runs.to_dict("records")}
-    for state, said in _STATES.items():
-        runs = [run_id for run_id, reason in evidence.left_out.items() if reason == state]
-        if runs:
-            yield f"{formatting.plural(len(runs), 'run')} {said}: {'; '.join(_named(rows[r]) for r in runs)}."
-    for run_id, reason in evidence.left_out.items():
-        if reason not in _STATES:
-            yield f"{run_id}: {reason}, left out of the fit."
-    never = [run_id for run_id in evidence.missing if run_id not in rows]
-    if never:
-        yield f"{formatting.plural(len(never), 'cell')} of the study never started: {', '.join(never)}."
-    for label, reason in evidence.not_fitted.items():
-        yield f"{label} has no fit: {reason}."
-
-
-_STATES = {
-    "diverged": "diverged, shown here but left out of every fit",
-    "failed": "failed",
-    "interrupted": "interrupted, with a checkpoint to go on from",
-    "running": "still running",
-    "pending": "not started",
-}
-
-
-def _named(row: dict[Hashable, Any]) -> str:
-    message = " ".join(str(row["message"] or "").split())
-    return f"{row['run_id']} ({message})" if message else str(row["run_id"])
-
-
-def _drift(evidence: Evidence) -> Iterator[str]:
-    points = evidence.points
-    same = []
-    for column, words in _DRIFT.items():
-        values = points[column].astype(object).where(points[column].notna(), "unknown")
-        counts = values.value_counts().sort_index(key=lambda index: index.map(str))
-        if len(counts) > 1:
-            shown = ", ".join(f"{_short(column, value)} ({number})" for value, number in counts.items())
-            yield f"The runs of the fit differ in their {words}: {shown}."
-        else:
-            same.append(f"{_SINGULAR.get(words, words[:-1])} {_short(column, counts.index[0])}")
-    dirty = int(points["git_dirty"].astype(bool).sum())
-    if dirty:
-        yield (
-            f"{formatting.plural(dirty, 'run')} of the fit used code that differed from its commit; the difference lies "
-            "in diff.patch of the attempt."
-        )
-    if same:
-        yield f"All {formatting.plural(len(points), 'fitted run')} share {formatting.listed(same)}."
-
-
-_SINGULAR = {"corpora": "corpus"}
-
-
-def _short(column: str, value: object) -> str:
-    if column == "batch_tokens" and isinstance(value, int):
-        return f"{value} tokens"
-    return str(value)[:12] if column in ("git_commit", "corpus_hash") else str(value)
-
-
-def _monotone(evidence: Evidence, label: str) -> Iterator[str]:
-    x, y = evidence.settings.x, evidence.settings.y
-    means = evidence.points[evidence.points["label"] == label].groupby(x)[y].mean()
-    if len(means) < 2:
-        return
-    losses = means.to_numpy(dtype=float)
-    what = COLUMNS[x].meaning.lower()
-    rises = np.flatnonzero(np.diff(losses) >= 0)
-    if not rises.size:
-        yield (
-            f"{label}: the loss falls at each of {formatting.plural(len(losses) - 1, 'step')} in {what}, from "
-            f"{formatting.loss(losses[0])} to {formatting.loss(losses[-1])} nats/token."
-        )
-        return
-    steps = ", ".join(
-        f"{formatting.scientific(means.index[i])} to {formatting.scientific(means.index[i + 1])} "
-        f"({formatting.signed_loss(losses[i + 1] - losses[i])})"
-        for i in rises
-    )
-    yield f"{label}: the loss does NOT fall with every step in {what}; it rises from {steps}."
-
-
-def _measured_gap(evidence: Evidence, first: str, second: str) -> Iterator[str]:
-    """Of the runs themselves, at the depths that both groups have; the compute they spent there may differ."""
-    y, points = evidence.settings.y, evidence.points
-    one, two = (points[points["label"] == label].groupby("depth")[[y, "compute"]].mean() for label in (first, second))
-    both = one.join(two, lsuffix="_one", rsuffix="_two", how="inner").sort_index()
-    if both.empty:
-        return
-    gap = both[f"{y}_one"] - both[f"{y}_two"]
-    lower = gap < 0
-    if lower.all() or (~lower).all():
-        winner, loser = (first, second) if lower.all() else (second, first)
-        where = f"at all {len(gap)} depths" if len(gap) > 1 else f"at the one common depth, {gap.index[0]}"
-        sizes = " and ".join(
-            f"{formatting.loss(abs(gap[depth]))} at depth {depth}" for depth in sorted({gap.index[0], gap.index[-1]})
-        )
-        yield f"The measured loss of {winner} is lower than that of {loser} {where}: by {sizes}.{_cost(both)}"
-        return
-    depths = formatting.listed(str(depth) for depth in gap.index[lower])
-    yield (
-        f"The measured loss of {first} is lower than that of {second} at depth {depths} and not at "
-        f"{formatting.listed(str(depth) for depth in gap.index[~lower])}.{_cost(both)}"
-    )
-
-
-def _cost(both: pd.DataFrame) -> str:
-    ratio = both["compute_one"] / both["compute_two"]
-    if ratio.between(0.995, 1.005).all():
-        return " They spent the same compute there."
-    return f" The first spent {ratio.min():.3g} to {ratio.max():.3g} times the compute of the second there."
-
-
-def _against_entropy(evidence: Evidence) -> Iterator[str]:
-    entropy = evidence.unigram_entropy
-    if entropy is None:
-        return
-    below = entropy - evidence.points[evidence.settings.y]
-    yield (
-        f"The losses are {formatting.loss(below.min())} to {formatting.loss(below.max())} nats/token below the unigram "
-        f"entropy of the corpus, {formatting.loss(entropy)}."
-        if below.min() > 0
-        else f"{int((below <= 0).sum())} of {len(below)} runs are not below the unigram entropy of the corpus, "
-        f"{formatting.loss(entropy)}: they learned no more than the frequency of each token."
-    )
 
 
 def _crossings(evidence: Evidence) -> Iterator[str]:
@@ -333,7 +209,9 @@ def _crossings(evidence: Evidence) -> Iterator[str]:
     end = loss_series(evidence).x_end
     grid = np.geomspace(end, end * EXTRAPOLATION, 400)
     what = COLUMNS[evidence.settings.x].meaning.lower()
-    for first, second in combinations(evidence.fits, 2):
+    for first, second in _pairs(evidence):
+        if not {first, second} <= evidence.fits.keys():
+            continue
         gap = evidence.fits[first].predict(grid) - evidence.fits[second].predict(grid)
         turns = np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0)
         if turns.size:
@@ -342,6 +220,21 @@ def _crossings(evidence: Evidence) -> Iterator[str]:
                 f"The fitted curves of {first} and {second} cross at a {what} of about {formatting.scientific(at)}, "
                 f"{at / end:.2g} times the largest run: no run has measured which is lower there."
             )
+
+
+def _pairs(evidence: Evidence) -> list[tuple[str, str]]:
+    """All pairs of up to three groups; of more, each group against the one with the lowest measured loss."""
+    labels = sorted(evidence.names)
+    if len(labels) <= 3:
+        return list(combinations(labels, 2))
+    points = evidence.points
+    best = str(points["label"].iloc[int(points[evidence.settings.y].argmin())])
+    return [(min(best, label), max(best, label)) for label in labels if label != best]
+
+
+def _told(evidence: Evidence) -> list[Comparison | LossGap]:
+    pairs = _pairs(evidence)
+    return [item for item in evidence.comparisons if item.groups in pairs]
 
 
 def _leaves_the_data(item: Comparison | LossGap) -> bool:

@@ -73,10 +73,17 @@ CURVE_COLUMNS: Mapping[str, Column] = {
     "grad_norm": Column(meaning="Gradient norm"),
 }
 
-_NUMBERS = (
-    "parameters non_embedding_parameters compute validation_loss train_loss unigram_entropy tokens_per_second "
-    "train_seconds"
-).split()
+# Columns that are missing until a run has a result.
+_MEASURED = (
+    "parameters",
+    "non_embedding_parameters",
+    "compute",
+    "validation_loss",
+    "train_loss",
+    "unigram_entropy",
+    "tokens_per_second",
+    "train_seconds",
+)
 
 # What every run of one fit must share; with two values of it, losses or compute are not on one scale.
 _ONE_OF = {
@@ -113,7 +120,8 @@ class RunTable:
         twice = runs["run_id"][runs["run_id"].duplicated()]
         if len(twice):
             raise UserError(f"run {twice.iloc[0]} is listed twice: one of its two directories is a copy; name only one")
-        runs[_NUMBERS] = runs[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+        measured = list(_MEASURED)
+        runs[measured] = runs[measured].apply(pd.to_numeric, errors="coerce").astype(float)
         table = pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
         numbers = [name for name in CURVE_COLUMNS if name != "run_id"]
         table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
@@ -125,13 +133,15 @@ class RunTable:
         shared = {title for title in pairs.values() if list(pairs.values()).count(title) > 1}
         return {name: f"{title} ({name})" if title in shared else title for name, title in sorted(pairs.items())}
 
-    def in_state(self, *states: State) -> pd.DataFrame:
-        return self.runs[self.runs["state"].isin(states)]
+    def records(self) -> list[dict[str, Any]]:
+        """The rows of `runs` as dictionaries of plain Python values, in order of architecture, depth and run id."""
+        ordered = self.runs.sort_values(["architecture", "depth", "run_id"])
+        return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
 
     def left_out(self) -> dict[str, str]:
         """Run id → why the run is not a point of the fit, for every run that is not."""
         reasons = {}
-        for row in self.runs.to_dict("records"):
+        for row in self.records():
             if row["state"] != "finished":
                 reasons[row["run_id"]] = str(row["state"])
             elif not (_is_positive(row["validation_loss"]) and _is_positive(row["compute"])):

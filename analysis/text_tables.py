@@ -13,7 +13,10 @@ from analysis.table import COLUMNS
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """`numeric` columns are set flush right. Cells are plain text, not yet escaped for any format."""
+    """`numeric` columns are set flush right. Cells are plain text, not yet escaped for any format.
+
+    A line break in a cell separates what is said from a remark on it.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -28,33 +31,43 @@ class TextTable:
 
 def markdown_text(text: str) -> str:
     """Text that Markdown and the HTML inside it take literally, on one line."""
-    flat = html.escape(" ".join(text.split()), quote=False)
+    flat = html.escape(", ".join(" ".join(line.split()) for line in text.splitlines() if line.strip()), quote=False)
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", flat)
+
+
+def tables_of(evidence: Evidence) -> dict[str, TextTable]:
+    """By heading, those that have a row."""
+    tables = {
+        "Fits": fit_table(evidence),
+        "Comparisons": comparison_table(evidence),
+        "Largest run held out": holdout_table(evidence),
+    }
+    return {heading: table for heading, table in tables.items() if table.rows}
 
 
 def fit_table(evidence: Evidence) -> TextTable:
     names = [p.name for p in evidence.law.parameters]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for label, fit in evidence.fits.items():
         cells = [label]
         for name in names:
             value, ends = fit.parameters[name], fit.intervals[name]
-            shown = formatting.estimate(value, ends.low, ends.high) if fit.degrees_of_freedom else formatting.general(value)
+            shown = (
+                formatting.estimate(value, ends.low, ends.high) if fit.degrees_of_freedom else formatting.general(value)
+            )
             # A fit without a degree of freedom has no interval: the range of the parameter is not one.
             span = formatting.interval(ends.low, ends.high) if fit.degrees_of_freedom else "no interval"
-            cells += [f"{shown} {span}", fit.verdicts[name]]
+            cells.append(f"{shown} {span}\n{fit.verdicts[name]}")
         cells += [formatting.general(fit.residual_std, 2), str(fit.n), str(fit.degrees_of_freedom)]
         rows.append(tuple(cells))
-    headers = ["Group"]
-    for name in names:
-        headers += [f"{name} [{100 * evidence.settings.level:g} %]", f"Verdict on {name}"]
-    figures = ("Residual std (nats/token)", "Points", "Degrees of freedom")
-    return TextTable(headers=(*headers, *figures), rows=tuple(rows), numeric=frozenset(figures))
+    headers = [f"{name} [{100 * evidence.settings.level:g} %]" for name in names]
+    figures = (f"Residual std ({COLUMNS[evidence.settings.y].unit})", "Points", "Degrees of freedom")
+    return TextTable(headers=(_noun(evidence), *headers, *figures), rows=tuple(rows), numeric=frozenset(figures))
 
 
 def comparison_table(evidence: Evidence) -> TextTable:
     answers = {True: "differ", False: "not distinguishable", None: "cannot be tested"}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for item in evidence.comparisons:
         if isinstance(item, Comparison):
             whole = len(item.shared) == len(evidence.law.parameters)
@@ -66,7 +79,7 @@ def comparison_table(evidence: Evidence) -> TextTable:
             rows.append((" – ".join(item.groups), asked, figure, p_value, answers[item.distinguishable]))
         else:
             rows.append((" – ".join(item.groups), *_gap_cells(item, evidence), answers[item.distinguishable]))
-    headers = ("Groups", "Compared", "Statistic", "p", "Answer")
+    headers = (f"{_noun(evidence)}s", "Compared", "Statistic", "p", "Answer")
     return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset({"p"}))
 
 
@@ -86,7 +99,15 @@ def holdout_table(evidence: Evidence) -> TextTable:
             )
         )
     level = f"Interval [{100 * evidence.settings.level:g} %]"
-    headers = ("Group", f"Held out at ({_unit(evidence)})", "Predicted", level, "Measured", "Predicted − measured", "Hit")
+    headers = (
+        _noun(evidence),
+        f"Held out at ({_unit(evidence)})",
+        "Predicted",
+        level,
+        "Measured",
+        "Predicted − measured",
+        "Hit",
+    )
     return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset(headers[1:6]))
 
 
@@ -102,8 +123,7 @@ def run_table(evidence: Evidence) -> TextTable:
         "State": lambda row: str(row["state"]),
         "Commit": lambda row: commit_text(row),
     }
-    rows = [{str(k): v for k, v in row.items()} for row in evidence.table.runs.to_dict("records")]
-    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in rows)
+    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in evidence.table.records())
     return TextTable(headers=tuple(columns), rows=cells, numeric=frozenset(list(columns)[1:6]))
 
 
@@ -122,7 +142,15 @@ def _gap_cells(item: LossGap, evidence: Evidence) -> Sequence[str]:
     where = ", extrapolated" if item.extrapolated else ""
     bounded = formatting.is_number(low) and formatting.is_number(high)
     span = f" [{ends}]" if bounded else ", no interval"
-    return f"fitted loss at {at} {_unit(evidence)}{where}", f"{formatting.signed_loss(item.gap)}{span}", formatting.MISSING
+    return (
+        f"fitted loss at {at} {_unit(evidence)}{where}",
+        f"{formatting.signed_loss(item.gap)}{span}",
+        formatting.MISSING,
+    )
+
+
+def _noun(evidence: Evidence) -> str:
+    return evidence.noun.capitalize()
 
 
 def _unit(evidence: Evidence) -> str:

@@ -1,5 +1,6 @@
 """What `archscale list KIND` shows: the names a user can choose, each with what it is."""
 
+import sys
 from collections.abc import Callable
 
 import yaml
@@ -27,7 +28,7 @@ def choices_of(kind: str) -> Rows:
 def _architectures() -> Rows:
     from archscale.model.stack import diagram, expand
 
-    rows = []
+    rows: Rows = []
     for name in groups()["arch"]:
         arch = load_config([f"arch={name}"]).arch
         rows.append((name, arch.title, diagram(expand(arch, 16)), f"α = {arch.aspect_ratio}"))
@@ -49,11 +50,12 @@ def _laws() -> Rows:
 def _mixers() -> Rows:
     from archscale.model.mixers import MIXERS
 
-    return [(name, (mixer.__doc__ or "").strip().split("\n")[0]) for name, mixer in sorted(MIXERS.items())]
+    modules = {name: sys.modules[mixer.__module__].__doc__ or "" for name, mixer in sorted(MIXERS.items())}
+    return [(name, text.strip().split("\n")[0]) for name, text in modules.items()]
 
 
 def _group(group: str) -> Rows:
-    rows = []
+    rows: Rows = []
     for name in groups()[group]:
         text = (packaged("conf") / group / f"{name}.yaml").read_text()
         first = text.splitlines()[0] if text.strip() else ""

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from archscale import __version__
 from archscale.registry import UserError
 
 if TYPE_CHECKING:
@@ -31,12 +32,22 @@ Root = Annotated[
     Path, typer.Option("--root", envvar="ARCHSCALE_ROOT", help="Folder of runs, prepared data and reports.")
 ]
 StudyName = Annotated[str, typer.Argument(help="A packaged study (`archscale list study`) or a path to your own YAML.")]
+Target = Annotated[str, typer.Argument(help="A study, or a run id, or the beginning or the hash of one.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="KEY=VALUE in Hydra's grammar, e.g. arch=sambay scale.depth=12.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_ROOT = Path("runs")
+
+
+@app.callback(invoke_without_command=True)
+def archscale_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"archscale {__version__}")
+        raise typer.Exit
 
 
 @app.command()
@@ -101,8 +112,11 @@ def status(
     if as_json:
         _print_json(states_json(loaded.name, states))
         return
+    if not watch:
+        _console().print(status_table(cells, states, loaded.name))
+        return
     with Live(status_table(cells, states, loaded.name), console=_console(), refresh_per_second=2) as live:
-        while watch and any(state.state == "running" for state in states):
+        while any(state.state == "running" for state in states):
             time.sleep(1)
             states = observe_cells(cells, root)
             live.update(status_table(cells, states, loaded.name))
@@ -110,7 +124,7 @@ def status(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(help="A run id, or the beginning of one.")],
+    run: Annotated[str, typer.Argument(help="A run id, or the beginning or the hash at the end of one.")],
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 40,
     root: Root = DEFAULT_ROOT,
 ) -> None:
@@ -126,28 +140,24 @@ def logs(
 
 
 @app.command()
-def cancel(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
-    """Ask a study's running runs to save a checkpoint and stop. A later sweep goes on from there."""
-    from archscale.launch.control import cancel_runs
-    from archscale.study import expand, load_study
+def cancel(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Ask running runs to save a checkpoint and stop. A later sweep goes on from there."""
+    from archscale.launch.control import cancel_runs, cells_of
 
-    for line in cancel_runs(expand(load_study(study), overrides or []), root):
+    for line in cancel_runs(cells_of(target, overrides or [], root), root):
         _console().print(line, highlight=False)
 
 
 @app.command()
-def retry(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
-    """Run a study's failed runs again, from their checkpoints. Diverged runs stay: they are data."""
-    from archscale.launch.control import reopen_failed
-    from archscale.study import expand, load_study
+def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
+    """Run failed runs again, from their checkpoints. Diverged runs stay: they are data."""
+    from archscale.launch.control import cells_of, reopen_failed
 
-    loaded = load_study(study)
-    cells = expand(loaded, overrides or [])
-    reopened = reopen_failed(cells, root)
-    if not reopened:
-        _console().print(f"study {loaded.name} has no failed runs")
+    cells = cells_of(target, overrides or [], root)
+    if not reopen_failed(cells, root):
+        _console().print(f"{target} has no failed runs")
         return
-    raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
+    raise typer.Exit(_launch(target, cells, overrides or [], root))
 
 
 @app.command()

@@ -201,10 +201,7 @@ def resolve(config: RunConfig) -> RunSpec:
     tokenizer = TOKENIZERS[config.data.tokenizer]
     _ = ACCOUNTINGS[config.flops_accounting]
     rules = PARAMETRIZATIONS[config.parametrization.name](config.parametrization)
-    try:
-        scale = scale_to(config.scale, config.arch, tokenizer.vocab_size)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    scale = scale_to(config.scale, config.arch, tokenizer.vocab_size)
     count = count_parameters(config.arch, scale, tokenizer.vocab_size)
     tied = config.arch.tie_embeddings
     at = Shape(depth=scale.depth, width=scale.width, tied=tied)

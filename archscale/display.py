@@ -105,25 +105,38 @@ class LiveDisplay:
 
 
 def cell_labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """Short names that fit 80 columns: architecture, depth and width."""
-    return {cell.run_id: f"{cell.spec.arch.name} d{cell.spec.scale.depth} w{cell.spec.scale.width}" for cell in cells}
+    """Short names that fit 80 columns: architecture, depth, width, and the seed where there are several."""
+    several = len({cell.spec.seed for cell in cells}) > 1
+    return {
+        cell.run_id: f"{cell.spec.arch.name} d{cell.spec.scale.depth} w{cell.spec.scale.width}"
+        + (f" s{cell.spec.seed}" if several else "")
+        for cell in cells
+    }
 
 
 def status_table(cells: Sequence[Cell], states: Sequence[RunState], title: str) -> Table:
-    """One row a run: state, progress, losses in nats per token, speed, attempts."""
-    table = Table(title=f"{title}: {counts(list(states))}", title_justify="left", box=None, pad_edge=False)
-    for heading, justify in (
-        ("run", "left"), ("state", "left"), ("step", "right"), ("train", "right"), ("valid.", "right"),
-        ("tok/s", "right"), ("tries", "right"),
-    ):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=heading != "run", overflow="fold")  # type: ignore[arg-type]
+    """One row a run, in 80 columns: name, hash, state, progress, loss in nats per token, speed, attempts."""
+    table = Table(
+        title=f"{title}: {counts(list(states))}",
+        title_justify="left",
+        caption="loss: of the last batch while a run trains, on the validation set once it has finished",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("run", "id", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("step", "loss", "tok/s", "tries"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    labels = cell_labels(cells)
     for state in states:
+        loss = state.validation_loss if state.validation_loss is not None else state.train_loss
         table.add_row(
-            state.run_id,
+            labels[state.run_id],
+            state.run_id.rpartition("-")[2],
             Text(state.state, style=STATE_STYLE[state.state]),
             f"{state.step}/{state.steps}",
-            "" if state.train_loss is None else f"{state.train_loss:.3f}",
-            "" if state.validation_loss is None else f"{state.validation_loss:.4f}",
+            "" if loss is None else f"{loss:.4f}",
             "" if state.tokens_per_second is None else short_count(state.tokens_per_second),
             str(state.attempts) if state.attempts else "",
         )
@@ -131,10 +144,13 @@ def status_table(cells: Sequence[Cell], states: Sequence[RunState], title: str) 
 
 
 def failures(states: Sequence[RunState]) -> list[str]:
-    """A line for every run that failed: its class and its message."""
-    return [
-        f"{state.run_id}: {state.failure or 'failed'}: {state.message}" for state in states if state.state == "failed"
-    ]
+    """For every run that failed: what went wrong, and where to look."""
+    failed = [state for state in states if state.state == "failed"]
+    lines = [f"{state.run_id} failed ({state.failure}): {state.message}" for state in failed]
+    if failed:
+        name = failed[0].run_id
+        lines.append(f"`archscale logs {name}` shows the end of its log; `archscale retry {name}` runs it again")
+    return lines
 
 
 def _loss_of(state: RunState) -> str:

@@ -69,21 +69,25 @@ def plan_table(name: str, runs: Sequence[PlannedRun]) -> Table:
         title_justify="left",
         box=None,
         pad_edge=False,
-        show_footer=False,
     )
-    for heading in ("arch", "depth", "width", "params", "non-emb.", "tokens", "steps", "lr", "hidden lr", "FLOPs"):
-        table.add_column(heading, justify="left" if heading == "arch" else "right", no_wrap=True)
+    for heading in ("arch", "shape", "params", "non-\nembed.", "tokens", "steps", "lr", "hidden\nlr", "FLOPs"):
+        table.add_column(heading, justify="left" if heading in ("arch", "shape") else "right", no_wrap=True)
     for run in runs:
         table.add_row(
             run.arch,
-            str(run.depth),
-            str(run.width),
+            f"d{run.depth} w{run.width}",
             short_count(run.parameters),
             short_count(run.non_embedding_parameters),
             short_count(run.tokens),
             str(run.steps),
-            f"{run.learning_rate:.2e}",
-            f"{run.hidden_learning_rate:.2e}",
-            f"{run.flops:.2e}",
+            short_scientific(run.learning_rate),
+            short_scientific(run.hidden_learning_rate),
+            short_scientific(run.flops),
         )
     return table
+
+
+def short_scientific(number: float) -> str:
+    """Two significant digits: 7.1e10, 4.0e-3."""
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"

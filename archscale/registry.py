@@ -19,9 +19,9 @@ class UserError(Exception):
 
 
 def unknown(kind: str, value: str, choices: Iterable[str], *, hint: str = "") -> UserError:
-    """The one way to refuse a name: says which one is near and lists all of them."""
+    """The one way to refuse a name: says which one is near and lists all. Of a dotted key the end is compared."""
     names = sorted(choices)
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(value.rpartition(".")[2], names, n=1, cutoff=0.6)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if names else "none"
     return UserError(f"unknown {kind} {value!r}.{guess} Choices: {listed}.{' ' + hint if hint else ''}")

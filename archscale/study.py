@@ -76,13 +76,21 @@ def study_names() -> list[str]:
     return sorted(file.stem for file in packaged("sweeps").glob("*.yaml"))
 
 
+def is_study(text: str) -> bool:
+    return _is_path(text) or text in study_names()
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or text.endswith((".yaml", ".yml"))
+
+
 def load_study(name_or_path: str) -> Study:
     """A packaged study by name, or the user's own by path (anything with a / or ending in .yaml).
 
     Raises:
         UserError: unknown name, missing file, YAML that cannot be read, unknown or wrong key.
     """
-    is_path = "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+    is_path = _is_path(name_or_path)
     path = Path(name_or_path) if is_path else packaged("sweeps") / f"{name_or_path}.yaml"
     if not path.is_file():
         if is_path:

@@ -1,4 +1,4 @@
-"""The direction of imports: design rule, not taste. Read from the syntax tree, so that lazy imports count where named."""
+"""The direction of imports, read from the syntax tree, so that imports inside functions count as well."""
 
 import ast
 from pathlib import Path

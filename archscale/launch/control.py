@@ -3,11 +3,28 @@
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from archscale.launch.state import observe_cells
-from archscale.runlog.directory import RunDirectory
-from archscale.study import Cell
+from archscale.registry import UserError
+from archscale.runlog.directory import RunDirectory, find_run
+from archscale.study import Cell, expand, is_study, load_study, study_names
+
+
+def cells_of(target: str, overrides: Sequence[str], root: Path) -> list[Cell]:
+    """The cells of a study, or the one run that `target` names.
+
+    Raises:
+        UserError: when it is neither.
+    """
+    if is_study(target):
+        return expand(load_study(target), overrides)
+    try:
+        directory = find_run(root, target)
+    except UserError as error:
+        raise UserError(f"{target!r} is no study ({', '.join(study_names())}) and no run: {error}") from None
+    return [Cell(run_id=directory.run_id, overrides=(), spec=directory.spec())]
 
 
 def cancel_runs(cells: list[Cell], root: Path) -> list[str]:

@@ -20,7 +20,7 @@ from archscale.runlog.directory import Failure, Result, RunDirectory, Status
 from archscale.runlog.metrics import MetricsFile
 from archscale.runlog.progress import Progress
 from archscale.runlog.provenance import write_provenance
-from archscale.runlog.wandb_writer import WandbWriter
+from archscale.runlog.wandb_writer import WandbSettings, WandbWriter
 from archscale.spec import to_json
 
 INTERRUPTED = 130
@@ -93,7 +93,11 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
     with (
         closing(MetricsFile(directory.metrics_path)) as metrics,
         WandbWriter(
-            spec.wandb, run_id=directory.run_id, group=spec.arch.name, config=config, directory=taken.path
+            WandbSettings(**asdict(spec.wandb), group=spec.arch.name),
+            run_id=directory.run_id,
+            name=directory.run_id,
+            config=config,
+            directory=taken.path,
         ) as wandb,
     ):
 

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from archscale.ops.rms_norm import rms_norm
 from archscale.parametrizations import Role
 
 Scheme = Callable[[Tensor, Generator], Any]
@@ -77,7 +78,7 @@ class Embedding(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """y = x / √(mean(x²) + ε) ⊙ gain, computed in float32. Zhang & Sennrich 2019 (arXiv 1910.07467), equation 4."""
+    """y = x / √(mean(x²) + ε) ⊙ gain, computed in the dtype of the gain, float32. Zhang & Sennrich 2019."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x.to(self.gain.dtype), self.gain.shape, self.gain, self.eps)
+        return rms_norm(x, self.gain, self.eps)
 
 
 class SwiGLU(nn.Module):

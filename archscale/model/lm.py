@@ -13,11 +13,12 @@ from torch.nn.functional import cross_entropy, linear
 
 from archscale.model.block import Block
 from archscale.model.layers import Embedding, Linear, RMSNorm
-from archscale.model.mixers import Place, Shared, build_mixer
+from archscale.model.mixers import MIXERS, Place, Shared, build_mixer
 from archscale.model.stack import expand
 from archscale.ops.backend import Backend
 from archscale.ops.segments import Segments
 from archscale.parametrizations import Multipliers, of_run
+from archscale.registry import unknown
 from archscale.spec import ArchSpec, RunSpec, ScaleSpec
 
 
@@ -54,6 +55,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.spec = spec = ModelSpec.of_run(spec) if isinstance(spec, RunSpec) else spec
         arch, width = spec.arch, spec.scale.width
+        for name in arch.mixers:
+            if name not in MIXERS:
+                raise unknown("mixer", name, MIXERS, hint=f"It has options in arch.mixers of arch {arch.name}.")
         self.layers = expand(arch, spec.scale.depth)
         self.embedding = Embedding(spec.vocab_size, width)
         self.blocks = nn.ModuleList(self._blocks())

@@ -153,18 +153,18 @@ def run_directories(root: Path) -> list[RunDirectory]:
     return [RunDirectory(entry) for entry in sorted(root.iterdir()) if (entry / "spec.json").exists()]
 
 
-def find_run(root: Path, beginning: str) -> RunDirectory:
-    """The one run whose id begins so.
+def find_run(root: Path, part: str) -> RunDirectory:
+    """The one run whose id begins or ends with `part`; the end is its hash.
 
     Raises:
         UserError: when none or several do.
     """
     runs = {run.run_id: run for run in run_directories(root)}
-    if beginning in runs:
-        return runs[beginning]
-    found = [name for name in runs if name.startswith(beginning)]
+    if part in runs:
+        return runs[part]
+    found = [name for name in runs if part and (name.startswith(part) or name.endswith(part))]
     if len(found) == 1:
         return runs[found[0]]
     if found:
-        raise UserError(f"run {beginning!r} is not unique: it could be {', '.join(found)}")
-    raise unknown("run", beginning, runs, hint=f"Runs are looked for in {root}/; see --root.")
+        raise UserError(f"run {part!r} is not unique: it could be {', '.join(found)}")
+    raise unknown("run", part, runs, hint=f"Runs are looked for in {root}/; see --root.")

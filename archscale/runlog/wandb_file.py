@@ -74,8 +74,7 @@ def read_wandb_file(path: Path) -> WandbRun:
         raise UserError(f"{path} is not a wandb log: it begins with {data[:7]!r}, not {_HEADER!r}; name a .wandb file.")
     blocks = _Blocks(data)
     run_id, name, exit_code = path.stem.removeprefix("run-"), None, None
-    config: dict[str, Any] = {}
-    summary: dict[str, Any] = {}
+    config, summary = _Tree(), _Tree()
     rows: list[Any] = []
     for payload in blocks.payloads():
         try:
@@ -85,22 +84,20 @@ def read_wandb_file(path: Path) -> WandbRun:
         if record.HasField("history"):
             rows.append(record.history)
         elif record.HasField("summary"):
-            _apply(record.summary, summary)
+            summary.apply(record.summary)
         elif record.HasField("config"):
-            _apply(record.config, config)
+            config.apply(record.config)
         elif record.HasField("run"):
             run_id, name = record.run.run_id or run_id, record.run.display_name or None
-            _apply(record.run.config, config)
+            config.apply(record.run.config)
         elif record.HasField("exit"):
             exit_code = record.exit.exit_code
-    for internal in (config, summary):
-        internal.pop("_wandb", None)
     return WandbRun(
         run_id=run_id,
         name=name,
-        config=config,
+        config=config.values(),
         history=_table(rows),
-        summary=_finite_or_named(summary),
+        summary=_finite_or_named(summary.values()),
         exit_code=exit_code,
         path=path,
         damaged_blocks=blocks.damaged,
@@ -192,20 +189,32 @@ class _Blocks:
                 parts = []
 
 
-def _apply(update: Any, target: dict[str, Any]) -> None:
-    for item in update.update:
-        *parents, key = _keys(item)
-        inner = target
-        for parent in parents:
-            child = inner.get(parent)
-            inner[parent] = inner = child if isinstance(child, dict) else {}
-        inner[key] = json.loads(item.value_json)
-    for item in update.remove:
-        *parents, key = _keys(item)
-        inner = target
-        for parent in parents:
-            inner = inner.get(parent, {})
-        inner.pop(key, None)
+class _Tree:
+    """Nested values under update; the JSON is parsed at the end, since a summary is rewritten with every row."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, ...], str] = {}
+
+    def apply(self, update: Any) -> None:
+        for item in update.update:
+            path = tuple(_keys(item))
+            self._texts.pop(path, None)
+            self._texts[path] = item.value_json
+        for item in update.remove:
+            self._texts.pop(tuple(_keys(item)), None)
+
+    def values(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for (*parents, key), text in self._texts.items():
+            inner = tree
+            for parent in parents:
+                child = inner.get(parent)
+                if not isinstance(child, dict):
+                    child = inner[parent] = {}
+                inner = child
+            inner[key] = json.loads(text)
+        tree.pop("_wandb", None)
+        return tree
 
 
 def _keys(item: Any) -> Sequence[str]:

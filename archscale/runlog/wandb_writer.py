@@ -119,12 +119,17 @@ class WandbWriter:
                 run.summary.update({key: _named_if_not_finite(value) for key, value in values.items()})
 
     def finish(self, exit_code: int) -> None:
-        """Records the exit code and closes the file. May be called again; online it gives up after 60 seconds."""
-        run, self._finished = self._run, True
-        if run is not None:
-            with self._surviving_a_lost_service():
-                run.finish(exit_code=exit_code)
-            self._run = None
+        """Records the exit code and completes the file. May be called again; online it gives up after 60 seconds."""
+        run, self._run, self._finished = self._run, None, True
+        if run is None:
+            return
+        import wandb
+
+        with self._surviving_a_lost_service():
+            run.finish(exit_code=exit_code)
+            # The last records reach the disk when wandb-core exits, not when the client's finish returns.
+            if wandb.setup().most_recent_active_run is None:
+                wandb.teardown()
 
     @property
     def url(self) -> str | None:

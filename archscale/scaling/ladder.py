@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from archscale.parametrizations import Parametrization, Shape
 from archscale.registry import UserError
 from archscale.scaling.count import ParameterCount, count_parameters
-from archscale.spec import STRICT, ArchSpec, OptimSpec, ScaleSpec, check_depth
+from archscale.spec import STRICT, ArchSpec, OptimSpec, ScaleSpec, check_depth, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -103,15 +103,16 @@ def scale_to(config: ScaleConfig, arch: ArchSpec, vocab_size: int) -> ScaleSpec:
 
 def shape_at(config: ScaleConfig, arch: ArchSpec, width: int) -> ScaleSpec:
     heads = config.num_heads or config.depth
-    return ScaleSpec(
-        depth=config.depth,
-        width=width,
-        head_dim=config.head_dim,
-        num_heads=heads,
-        num_kv_heads=config.num_kv_heads or max(1, heads // 4),
-        base_depth=config.base.depth,
-        base_width=arch.aspect_ratio * config.base.depth * config.width_scale,
-    )
+    fields = {
+        "depth": config.depth,
+        "width": width,
+        "head_dim": config.head_dim,
+        "num_heads": heads,
+        "num_kv_heads": config.num_kv_heads or max(1, heads // 4),
+        "base_depth": config.base.depth,
+        "base_width": arch.aspect_ratio * config.base.depth * config.width_scale,
+    }
+    return from_mapping(ScaleSpec, fields, where="scale")
 
 
 def solve_width(config: ScaleConfig, arch: ArchSpec, vocab_size: int, target: float) -> ScaleSpec:

@@ -5,17 +5,20 @@ from collections import defaultdict
 import torch
 from torch import nn
 
+from archscale.model.layers import Parameter
 from archscale.parametrizations import of_run
 from archscale.spec import RunSpec
 from archscale.train.schedule import learning_rate_factor
 
 
 def build_optimizer(model: nn.Module, spec: RunSpec) -> torch.optim.AdamW:
-    """Every parameter carries its role (model/layers.py); a parameter without one is a programming error."""
+    """Every parameter carries its role (model/layers.py)."""
     rules, at, base = of_run(spec)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
-    for parameter in model.parameters():
-        rule = rules.rule(parameter.role, at, base)  # type: ignore[arg-type]
+    for name, parameter in model.named_parameters():
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"{name} has no role: create it with archscale.model.layers.Parameter")
+        rule = rules.rule(parameter.role, at, base)
         decay = spec.optim.weight_decay if rule.weight_decay else 0.0
         groups[rule.learning_rate_multiplier, decay].append(parameter)
     optim = spec.optim

@@ -33,7 +33,12 @@ def spec_of(architecture: str, depth: int, *, title: str | None = None, corpus: 
             window=32,
         ),
         scale=ScaleSpec(
-            depth=depth, width=width, head_dim=8, num_heads=depth // 2, num_kv_heads=depth // 4, base_depth=8,
+            depth=depth,
+            width=width,
+            head_dim=8,
+            num_heads=depth // 2,
+            num_kv_heads=depth // 4,
+            base_depth=8,
             base_width=32.0,
         ),
         parametrization=ParametrizationSpec(name="mup_plus_plus"),
@@ -84,10 +89,18 @@ def result_of(spec: RunSpec, loss: float, *, accounting: str = ACCOUNTING) -> Re
     parameters = parameters_of(spec)
     rate = 2.2e9 / parameters * (0.8 if spec.arch.name == "sambay" else 1.0)
     return Result(
-        verdict="finished", validation_loss=loss, train_loss=loss - 0.01, steps=spec.optim.steps, tokens=spec.tokens,
-        parameters=parameters, non_embedding_parameters=parameters - 256 * spec.scale.width,
-        train_flops=compute_of(spec), flops_accounting=accounting, unigram_entropy=ENTROPY,
-        train_seconds=spec.tokens / rate, tokens_per_second=rate,
+        verdict="finished",
+        validation_loss=loss,
+        train_loss=loss - 0.01,
+        steps=spec.optim.steps,
+        tokens=spec.tokens,
+        parameters=parameters,
+        non_embedding_parameters=parameters - 256 * spec.scale.width,
+        train_flops=compute_of(spec),
+        flops_accounting=accounting,
+        unigram_entropy=ENTROPY,
+        train_seconds=spec.tokens / rate,
+        tokens_per_second=rate,
     )
 
 
@@ -97,7 +110,9 @@ def write_diverged(root: Path, spec: RunSpec) -> RunDirectory:
     write_curve(directory, spec, 4.9)
     values = replace(result_of(spec, 4.9), verdict="diverged", validation_loss=None, train_loss=None, steps=40)
     directory.write_result(values)
-    directory.write_status(Status(state="diverged", message="the loss rose above 3 times its minimum", attempt=1, step=40))
+    directory.write_status(
+        Status(state="diverged", message="the loss rose above 3 times its minimum", attempt=1, step=40)
+    )
     return directory
 
 
@@ -115,9 +130,16 @@ def write_attempt(directory: RunDirectory, *, log: str, commit: str | None = COM
     write_json(
         folder / "provenance.json",
         {
-            "git_commit": commit, "git_dirty": dirty, "archscale": "0.1.0", "python": "3.11.2", "torch": "2.13.0",
-            "host": "node-1", "platform": "Linux", "processors": "x86_64",
-            "command": f"python -m archscale.train {directory.run_id}", "started": "2026-01-02T03:04:05+00:00",
+            "git_commit": commit,
+            "git_dirty": dirty,
+            "archscale": "0.1.0",
+            "python": "3.11.2",
+            "torch": "2.13.0",
+            "host": "node-1",
+            "platform": "Linux",
+            "processors": "x86_64",
+            "command": f"python -m archscale.train {directory.run_id}",
+            "started": "2026-01-02T03:04:05+00:00",
         },
     )
     (folder / "log.txt").write_text(log)
@@ -130,7 +152,7 @@ def write_curve(directory: RunDirectory, spec: RunSpec, final: float) -> None:
     steps = spec.optim.steps
     for step in range(5, steps + 1, 5):
         mean = final + (np.log(256) - final) * (1 - np.log(step) / np.log(steps)) ** 1.5
-        row = {"train_step": step, "tokens": step * spec.optim.batch_tokens}
+        row: dict[str, float] = {"train_step": step, "tokens": step * spec.optim.batch_tokens}
         row |= {"train_loss": float(mean + 0.03 * generator.standard_normal()), "learning_rate": 1e-3, "grad_norm": 0.5}
         if step % (steps // 10) < 5 or step == steps:
             row["validation_loss"] = float(mean)

@@ -89,6 +89,7 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "spec.json").write_text("{}")
     assert find_run(tmp_path, "oth").run_id == "other"
+    assert find_run(tmp_path, "-2").run_id == "sambay-d8-2"
     assert find_run(tmp_path, "sambay-d8-1").run_id == "sambay-d8-1"
     with pytest.raises(UserError, match="not unique: it could be sambay-d8-1, sambay-d8-2"):
         find_run(tmp_path, "samb")

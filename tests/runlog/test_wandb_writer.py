@@ -142,6 +142,19 @@ def test_the_trainers_signal_handlers_stay_and_the_exit_code_is_recorded(tmp_pat
     assert (first.exit_code, second.exit_code, len(second.history)) == (0, 143, 10)
 
 
+def test_the_file_is_complete_when_finish_returns(tmp_path):
+    body = """
+        from archscale.runlog.wandb_file import find_wandb_files, read_wandb_file
+        rows(writer, range(500))
+        writer.finish(3)
+        (path,) = find_wandb_files(Path(sys.argv[1]))
+        run = read_wandb_file(path)
+        print(run.exit_code, len(run.history), Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    """
+    done = python(body, tmp_path)
+    assert (done.stdout, done.stderr) == ("3 500 []\n", "")
+
+
 @pytest.mark.parametrize("moment", ["rows", "summary", "finish"])
 def test_a_run_outlives_the_death_of_wandb_core(tmp_path, moment):
     body = f"""

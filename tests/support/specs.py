@@ -28,9 +28,7 @@ def small_spec(**changes: Any) -> RunSpec:
                 positions="rope",
                 window=16,
             ),
-            scale=ScaleSpec(
-                depth=8, width=16, head_dim=8, num_heads=2, num_kv_heads=1, base_depth=8, base_width=16.0
-            ),
+            scale=ScaleSpec(depth=8, width=16, head_dim=8, num_heads=2, num_kv_heads=1, base_depth=8, base_width=16.0),
             parametrization=ParametrizationSpec(name="mup_pp"),
             data=DataSpec(
                 source="text_files",

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from archscale.model.layers import Linear
 from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared
-from archscale.model.rotary import rotate
 from archscale.ops.causal_attention import causal_attention
+from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
 
@@ -64,7 +64,6 @@ class Attention(Mixer):
         super().__init__(config, place)
         self.config, self.window = config, window
         query, key = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-        self.split = (query, 2 * key)
         self.query_key_value = Linear(place.width, query + 2 * key)
         self.output = Linear(query, place.width)
 
@@ -73,20 +72,18 @@ class Attention(Mixer):
         return {**CrossAttention.defaults(arch, scale), "num_kv_heads": scale.num_kv_heads}
 
     def shared_width(self, name: str) -> int:
-        return self.split[1]
+        return 2 * self.config.num_kv_heads * self.config.head_dim
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         c = self.config
-        query, key_value = self.query_key_value(x_BTD).split(self.split, dim=-1)
-        q_BTHK = query.unflatten(-1, (c.num_heads, c.head_dim))
-        kv_BT2GK = key_value.unflatten(-1, (2, c.num_kv_heads, c.head_dim))
+        heads = self.query_key_value(x_BTD).unflatten(-1, (-1, c.head_dim))
+        turned, v_BTGK = heads.split([c.num_heads + c.num_kv_heads, c.num_kv_heads], 2)
         if c.positions == "rope":
-            q_BTHK = rotate(q_BTHK, c.rope_base)
-            k_BTGK, v_BTGK = kv_BT2GK.unbind(2)
-            kv_BT2GK = torch.stack([rotate(k_BTGK, c.rope_base), v_BTGK], 2)
+            turned = rotate(turned, c.rope_base, backend=self.place.backend)
+        q_BTHK, k_BTGK = turned.split([c.num_heads, c.num_kv_heads], 2)
         if "kv" in self.place.writes:
-            shared["kv"] = kv_BT2GK
-        return self.output(_attend(q_BTHK, kv_BT2GK, self.window, segments, self.place))
+            shared["kv"] = torch.stack([k_BTGK, v_BTGK], 2)
+        return self.output(_attend(q_BTHK, k_BTGK, v_BTGK, self.window, segments, self.place))
 
 
 @MIXERS.register("window_attention")
@@ -133,17 +130,16 @@ class CrossAttention(Mixer):
         c = self.config
         q_BTHK = self.query(x_BTD).unflatten(-1, (c.num_heads, c.head_dim))
         if c.positions == "rope":
-            q_BTHK = rotate(q_BTHK, c.rope_base)
-        return self.output(_attend(q_BTHK, shared["kv"], None, segments, self.place))
+            q_BTHK = rotate(q_BTHK, c.rope_base, backend=self.place.backend)
+        k_BTGK, v_BTGK = shared["kv"].unbind(2)
+        return self.output(_attend(q_BTHK, k_BTGK, v_BTGK, None, segments, self.place))
 
 
 def _attend(
-    q_BTHK: Tensor, kv_BT2GK: Tensor, window: int | None, segments: Segments | None, place: Place
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, window: int | None, segments: Segments | None, place: Place
 ) -> Tensor:
-    k_BTGK, v_BTGK = kv_BT2GK.unbind(2)
-    return causal_attention(
-        q_BTHK, k_BTGK, v_BTGK, window=window, segments=segments, backend=place.backend
-    ).flatten(-2)
+    o_BTHK = causal_attention(q_BTHK, k_BTGK, v_BTGK, window=window, segments=segments, backend=place.backend)
+    return o_BTHK.flatten(-2)
 
 
 def _check_groups(num_heads: int, num_kv_heads: int) -> None:

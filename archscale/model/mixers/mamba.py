@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
-from torch.nn.functional import linear, silu, softplus
+from torch.nn.functional import silu, softplus
 
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared
@@ -79,7 +79,7 @@ class Mamba(Mixer):
         )
         x_BTD = silu(x_BTD)
         step_BTR, B_BTN, C_BTN = self.select(x_BTD).split(self.split, dim=-1)
-        delta_BTD = softplus(linear(step_BTR, self.step.weight).to(self.step_bias_D.dtype) + self.step_bias_D)
+        delta_BTD = softplus(self.step(step_BTR).to(self.step_bias_D.dtype) + self.step_bias_D)
         A_DN = -torch.exp(self.A_log_DN)
         memory_BTD, _ = selective_scan(
             x_BTD, delta_BTD, A_DN, B_BTN, C_BTN, self.skip_D, segments=segments, backend=backend

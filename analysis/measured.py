@@ -1,0 +1,82 @@
+"""What the runs themselves show, without any curve: falls with scale, gaps at equal depth, distance to the unigrams."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis import formatting
+from analysis.evidence import Evidence
+from analysis.table import COLUMNS
+
+
+def monotone(evidence: Evidence, label: str) -> Iterator[str]:
+    x, y = evidence.settings.x, evidence.settings.y
+    means = evidence.points[evidence.points["label"] == label].groupby(x)[y].mean()
+    if len(means) < 2:
+        return
+    losses, scales = means.to_numpy(dtype=float), means.index.to_numpy(dtype=float)
+    what = COLUMNS[x].meaning.lower()
+    rises = np.flatnonzero(np.diff(losses) >= 0)
+    if not rises.size:
+        yield (
+            f"{label}: the loss falls at each of {formatting.plural(len(losses) - 1, 'step')} in {what}, from "
+            f"{formatting.loss(losses[0])} to {formatting.loss(losses[-1])} nats/token."
+        )
+        return
+    steps = ", ".join(
+        f"{formatting.scientific(float(scales[i]))} to {formatting.scientific(float(scales[i + 1]))} "
+        f"({formatting.signed_loss(losses[i + 1] - losses[i])})"
+        for i in rises
+    )
+    yield f"{label}: the loss does NOT fall with every step in {what}; it rises from {steps}."
+
+
+def gap(evidence: Evidence, first: str, second: str) -> Iterator[str]:
+    """Of the runs themselves, at the depths that both groups have; the compute they spent there may differ."""
+    y, points = evidence.settings.y, evidence.points
+    one, two = (points[points["label"] == label].groupby("depth")[[y, "compute"]].mean() for label in (first, second))
+    both = one.join(two, lsuffix="_one", rsuffix="_two", how="inner").sort_index()
+    if both.empty:
+        return
+    difference = both[f"{y}_one"] - both[f"{y}_two"]
+    lower = difference < 0
+    if lower.all() or (~lower).all():
+        winner, loser = (first, second) if lower.all() else (second, first)
+        where = (
+            f"at all {len(difference)} depths"
+            if len(difference) > 1
+            else f"at the one common depth, {difference.index[0]}"
+        )
+        sizes = " and ".join(
+            f"{formatting.loss(abs(difference[depth]))} at depth {depth}"
+            for depth in sorted({difference.index[0], difference.index[-1]})
+        )
+        yield f"The measured loss of {winner} is lower than that of {loser} {where}: by {sizes}.{_cost(both)}"
+        return
+    depths = formatting.listed(str(depth) for depth in difference.index[lower])
+    yield (
+        f"The measured loss of {first} is lower than that of {second} at depth {depths} and not at "
+        f"{formatting.listed(str(depth) for depth in difference.index[~lower])}.{_cost(both)}"
+    )
+
+
+def _cost(both: pd.DataFrame) -> str:
+    ratio = both["compute_one"] / both["compute_two"]
+    if ratio.between(0.995, 1.005).all():
+        return " They spent the same compute there."
+    return f" The first spent {ratio.min():.3g} to {ratio.max():.3g} times the compute of the second there."
+
+
+def against_entropy(evidence: Evidence) -> Iterator[str]:
+    entropy = evidence.unigram_entropy
+    if entropy is None:
+        return
+    below = entropy - evidence.points[evidence.settings.y]
+    yield (
+        f"The losses are {formatting.loss(below.min())} to {formatting.loss(below.max())} nats/token below the unigram "
+        f"entropy of the corpus, {formatting.loss(entropy)}."
+        if below.min() > 0
+        else f"{int((below <= 0).sum())} of {len(below)} runs are not below the unigram entropy of the corpus, "
+        f"{formatting.loss(entropy)}: they learned no more than the frequency of each token."
+    )

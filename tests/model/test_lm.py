@@ -1,0 +1,143 @@
+from copy import deepcopy
+from math import log
+
+import pytest
+import torch
+
+from archscale.model.initialize import initialize
+from archscale.model.lm import LanguageModel
+from archscale.ops.segments import Segments
+from archscale.scaling.count import count_parameters
+from tests.model.architectures import paper_scale, sambay, small_model, small_run, transformer_pp
+
+ARCHITECTURES = pytest.mark.parametrize("arch", [transformer_pp(), sambay()], ids=["transformer_pp", "sambay"])
+
+
+def random_tokens(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 61, shape, generator=torch.Generator().manual_seed(seed))
+
+
+@ARCHITECTURES
+def test_a_changed_future_token_changes_no_earlier_logit(arch):
+    model, tokens = small_model(arch), random_tokens(2, 40)
+    changed = tokens.clone()
+    changed[:, 25:] = (changed[:, 25:] + 1) % 61
+    before, after = model(tokens), model(changed)
+    torch.testing.assert_close(before[:, :25], after[:, :25], rtol=0, atol=1e-12)
+    assert not torch.allclose(before[:, 25:], after[:, 25:])
+
+
+@ARCHITECTURES
+def test_packed_documents_equal_separate_ones_forward_and_backward(arch):
+    model, tokens, targets = small_model(arch), random_tokens(1, 40), random_tokens(1, 40, seed=1)
+    parts, parameters = [slice(0, 3), slice(3, 29), slice(29, 40)], list(model.parameters())
+    segments = Segments.of_lengths([[3, 26, 11]])
+    apart = torch.cat([model(tokens[:, part]) for part in parts], 1)
+    torch.testing.assert_close(model(tokens, segments), apart, rtol=1e-11, atol=1e-11)
+    together_loss = model.loss(tokens, targets, segments)
+    apart_loss = torch.nn.functional.cross_entropy(apart[0], targets[0])
+    gradients = [torch.autograd.grad(loss, parameters) for loss in (together_loss, apart_loss)]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@ARCHITECTURES
+def test_the_loss_is_the_mean_negative_log_likelihood(arch):
+    model, tokens, targets = small_model(arch), random_tokens(2, 9), random_tokens(2, 9, seed=1)
+    probabilities = model(tokens).softmax(-1)
+    chosen = [probabilities[b, t, targets[b, t]].log() for b in range(2) for t in range(9)]
+    torch.testing.assert_close(model.loss(tokens, targets), -sum(chosen) / 18, rtol=1e-12, atol=1e-12)
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize(("tied", "tolerance"), [(True, 0.02), (False, 1e-6)])
+def test_the_loss_at_init_is_that_of_a_uniform_guess(arch, tied, tolerance):
+    spec = small_run(deepcopy(arch), **{"arch.tie_embeddings": tied})
+    model = LanguageModel(spec)
+    initialize(model, spec)
+    loss = model.loss(random_tokens(4, 64), random_tokens(4, 64, seed=1))
+    assert loss.dtype == torch.float32
+    assert abs(loss.item() - log(61)) < tolerance
+
+
+@ARCHITECTURES
+def test_two_training_steps_give_the_same_bits_twice(arch):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def trained() -> list[torch.Tensor]:
+        spec = small_run(arch)
+        model = LanguageModel(spec)
+        initialize(model, spec)
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+        for step in range(2):
+            optimizer.zero_grad()
+            model.loss(random_tokens(4, 50, seed=step), random_tokens(4, 50, seed=step + 9)).backward()
+            optimizer.step()
+        return [p.detach().clone() for p in model.parameters()]
+
+    try:
+        assert all(torch.equal(a, b) for a, b in zip(trained(), trained(), strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
+@ARCHITECTURES
+def test_autocast_keeps_float32_logits_and_parameters(arch):
+    spec = small_run(arch)
+    model = LanguageModel(spec)
+    initialize(model, spec)
+    tokens, targets = random_tokens(2, 40), random_tokens(2, 40, seed=1)
+    exact = model.loss(tokens, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(tokens).dtype == torch.float32
+        rough = model.loss(tokens, targets)
+    rough.backward()
+    assert abs(rough.item() - exact.item()) < 0.01
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
+    assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_multipliers_scale_the_residual_branches_and_the_logits():
+    arch = transformer_pp()
+    narrow = small_model(arch, **{"scale.base_width": 16.0})
+    wide = small_model(arch, **{"scale.base_width": 8.0})
+    tokens = random_tokens(1, 12)
+    torch.testing.assert_close(narrow(tokens) * 0.5, wide(tokens), rtol=1e-12, atol=1e-12)
+    x = torch.randn(1, 5, 16, dtype=torch.float64)
+    block = narrow.blocks[0]
+    middle = x + block.mixer(block.mixer_norm(x), {}, None) / 4
+    torch.testing.assert_close(block(x, {}, None), middle + block.mlp(block.mlp_norm(middle)) / 4)
+
+
+def test_a_copied_model_keeps_the_roles():
+    model = small_model(sambay())
+    roles = {name: (p.role, p.fan_in) for name, p in deepcopy(model).named_parameters()}
+    assert roles == {name: (p.role, p.fan_in) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("arch", "width", "millions"), [(transformer_pp(), 2048, 973.1), (sambay(), 1984, 1002.3)], ids=["tpp", "sambay"]
+)
+def test_parameters_of_the_papers_models(arch, width, millions):
+    """Counted on the authors' modules at depth 16: section 3.1 and Table 1 of arXiv 2507.06607 round to 1.0B."""
+    count = count_parameters(arch, paper_scale(16, width), 32_000)
+    assert round(count.non_embedding / 1e6, 1) == millions
+    assert count.embedding == 32_000 * width
+    assert count.mlp == 16 * 12 * width**2
+    assert count.norm == 33 * width
+    assert count.total == count.embedding + count.mixer + count.mlp + count.norm
+
+
+def test_an_untied_head_counts_as_embedding():
+    tied, untied = (
+        count_parameters(transformer_pp(tie_embeddings=tie), paper_scale(8, 256), 1000) for tie in (True, False)
+    )
+    assert untied.embedding == 2 * tied.embedding
+    assert untied.non_embedding == tied.non_embedding
+
+
+def test_counts_equal_the_built_model():
+    spec = small_run(sambay())
+    count = count_parameters(spec.arch, spec.scale, spec.data.vocab_size)
+    assert count.total == sum(p.numel() for p in LanguageModel(spec).parameters())

@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from archscale.cli import app
+from archscale.compose import groups
+from archscale.registry import UserError
+from archscale.study import study_names
+
+COMMANDS = ["train", "sweep", "plan", "status", "logs", "cancel", "retry", "report", "list"]
+
+
+def archscale(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "archscale", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    text = invoke(command, "--help")
+    assert "Usage:" in text
+    assert len(text.splitlines()) > 8
+
+
+def test_the_plan_as_json_has_what_scripts_need():
+    plan = json.loads(invoke("plan", "demo", "--json"))
+    assert plan["study"] == "demo"
+    assert len(plan["cells"]) == 8
+    for cell in plan["cells"]:
+        assert cell["flops"] == 6 * cell["non_embedding_parameters"] * cell["tokens"]
+        assert cell["tokens"] == cell["steps"] * cell["batch_tokens"]
+        assert cell["hidden_learning_rate"] > 0
+        assert cell["flops_accounting"] == "6nd_non_embedding"
+    assert len({cell["run_id"] for cell in plan["cells"]}) == 8
+
+
+def test_the_plan_as_a_table_shows_every_cell_in_80_columns():
+    done = subprocess.run(
+        [sys.executable, "-m", "archscale", "plan", "demo"],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "80", "PATH": "/usr/bin"},
+        check=True,
+    )
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith(("transformer_pp", "sambay")) for line in lines) == 8
+
+
+def test_status_of_a_study_that_was_never_started(tmp_path):
+    status = json.loads(invoke("status", "demo", "--json", "--root", str(tmp_path)))
+    assert [run["state"] for run in status["runs"]] == ["pending"] * 8
+    assert "8 pending" in invoke("status", "demo", "--root", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_shows_every_choice():
+    for kind, expected in [("study", study_names()), *groups().items()]:
+        text = invoke("list", kind)
+        for name in expected:
+            assert name in text
+    assert "MSMSMSMSMFGCGCGC" in invoke("list", "arch")
+    assert "A·x^-b + C" in invoke("list", "law")
+    assert "window_attention" in invoke("list", "mixer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan", "dmo"], ["unknown study 'dmo'", "demo"]),
+        (["train", "arch=samba"], ["unknown arch 'samba'", "sambay"]),
+        (["train", "scale.depth=9"], ["scale.depth = 9"]),
+        (["list", "arhc"], ["unknown kind 'arhc'", "arch"]),
+        (["logs", "nothing", "--root", "/nonexistent"], ["unknown run 'nothing'", "--root"]),
+        (["cancel", "nothing", "--root", "/nonexistent"], ["is no study (demo", "no run"]),
+        (["report", "demo", "--root", "/nonexistent"], ["archscale sweep demo"]),
+        (["sweep", "demo", "cluster=slurmm"], ["unknown cluster 'slurmm'", "local"]),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_mistakes_end_in_one_line_and_status_2(arguments, words):
+    done = archscale(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_mistakes_reach_main_as_user_errors():
+    with pytest.raises(UserError):
+        CliRunner().invoke(app, ["plan", "dmo"], catch_exceptions=False)
