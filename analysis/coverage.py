@@ -50,11 +50,13 @@ def _named(row: Mapping[str, Any]) -> str:
 
 def drift(evidence: Evidence) -> Iterator[str]:
     points = evidence.points
-    same = []
+    same, unrecorded = [], []
     for column, words in _DRIFT.items():
         values = points[column].astype(object).where(points[column].notna(), "unknown")
         counts = values.value_counts().sort_index(key=lambda index: index.map(str))
-        if len(counts) > 1:
+        if list(counts.index) == ["unknown"]:
+            unrecorded.append(_SINGULAR.get(words, words[:-1]))
+        elif len(counts) > 1:
             shown = ", ".join(f"{_short(column, value)} ({number})" for value, number in counts.items())
             yield f"The runs of the fit differ in their {words}: {shown}."
         else:
@@ -65,6 +67,8 @@ def drift(evidence: Evidence) -> Iterator[str]:
             f"{formatting.plural(dirty, 'run')} of the fit used code that differed from its commit; the difference "
             "lies in diff.patch of the attempt."
         )
+    if unrecorded:
+        yield f"No fitted run recorded its {formatting.listed(unrecorded, 'or')}."
     if same:
         yield f"All {formatting.plural(len(points), 'fitted run')} share {formatting.listed(same)}."
 

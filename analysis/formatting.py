@@ -64,6 +64,11 @@ def interval(low: float, high: float) -> str:
     return f"[{', '.join(_end(end, general(end)) for end in (low, high))}]"
 
 
+def loss_interval(low: float, high: float) -> str:
+    """[1.8156, 1.8169], with the decimals of the losses beside it."""
+    return f"[{', '.join(_end(end, f'{end:.4f}') for end in (low, high))}]"
+
+
 def seconds(value: float) -> str:
     """42 s, 3.5 min, 2.1 h."""
     if not is_number(value):

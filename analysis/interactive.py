@@ -51,7 +51,7 @@ def loss_figure(evidence: Evidence) -> Figure:
                 "line": {"width": 0},
                 "hoverinfo": "skip",
                 "showlegend": False,
-                "legendgroup": name,
+                "legendgroup": html.escape(name),
             }
             traces.append(edge | {"x": _list(curve.x), "y": _list(curve.high)})
             fill = {"fill": "tonexty", "fillcolor": look.rgba(0.14)}
@@ -59,7 +59,13 @@ def loss_figure(evidence: Evidence) -> Figure:
         for part, dash in ((curve.x <= data.x_end, "solid"), (curve.x >= data.x_end, "dash")):
             line = {"color": look.color, "width": 2 if dash == "solid" else 1.5, "dash": dash}
             traces.append(
-                {"mode": "lines", "line": line, "hoverinfo": "skip", "showlegend": False, "legendgroup": name}
+                {
+                    "mode": "lines",
+                    "line": line,
+                    "hoverinfo": "skip",
+                    "showlegend": False,
+                    "legendgroup": html.escape(name),
+                }
                 | {"x": _list(curve.x[part]), "y": _list(curve.y[part])}
             )
     for name, points in data.points.items():
@@ -136,7 +142,7 @@ def training_figure(evidence: Evidence) -> Figure | None:
         look, text = style[name], hover_text(row, name)
         shared = {
             "name": html.escape(name),
-            "legendgroup": name,
+            "legendgroup": html.escape(name),
             "customdata": [anchor(run_id)] * len(part),
             "hovertemplate": f"{text}<br>%{{x:.3s}} tokens: %{{y:.4f}}<extra></extra>",
         }
@@ -196,7 +202,7 @@ def _run_trace(name: str, look: Style, rows: pd.DataFrame, x: str, y: str) -> Fi
     return {
         "mode": "lines+markers",
         "name": html.escape(name),
-        "legendgroup": name,
+        "legendgroup": html.escape(name),
         "line": {"color": look.color, "width": 1},
         "marker": {"color": look.color, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
         "x": _list(rows[x]),

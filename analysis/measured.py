@@ -10,33 +10,36 @@ from analysis.evidence import Evidence
 from analysis.table import COLUMNS
 
 
-def monotone(evidence: Evidence, label: str) -> Iterator[str]:
-    x, y = evidence.settings.x, evidence.settings.y
-    means = evidence.points[evidence.points["label"] == label].groupby(x)[y].mean()
-    if len(means) < 2:
-        return
-    losses, scales = means.to_numpy(dtype=float), means.index.to_numpy(dtype=float)
-    what = COLUMNS[x].meaning.lower()
-    rises = np.flatnonzero(np.diff(losses) >= 0)
-    if not rises.size:
-        yield (
-            f"{label}: the loss falls at each of {formatting.plural(len(losses) - 1, 'step')} in {what}, from "
-            f"{formatting.loss(losses[0])} to {formatting.loss(losses[-1])} nats/token."
+def monotone(evidence: Evidence) -> Iterator[str]:
+    """One sentence for all groups whose loss falls at every step, and one for each whose loss does not."""
+    what, falling = COLUMNS[evidence.settings.x].meaning.lower(), []
+    for label in evidence.names:
+        means = (
+            evidence.points[evidence.points["label"] == label].groupby(evidence.settings.x)[evidence.settings.y].mean()
         )
-        return
-    steps = ", ".join(
-        f"{formatting.scientific(float(scales[i]))} to {formatting.scientific(float(scales[i + 1]))} "
-        f"({formatting.signed_loss(losses[i + 1] - losses[i])})"
-        for i in rises
-    )
-    yield f"{label}: the loss does NOT fall with every step in {what}; it rises from {steps}."
+        losses, scales = means.to_numpy(dtype=float), means.index.to_numpy(dtype=float)
+        rises = np.flatnonzero(np.diff(losses) >= 0)
+        if rises.size:
+            steps = formatting.listed(
+                f"{formatting.scientific(scales[i])} to {formatting.scientific(scales[i + 1])} "
+                f"({formatting.signed_loss(losses[i + 1] - losses[i])})"
+                for i in rises
+            )
+            yield f"{label}: the loss does NOT fall with every step in {what}; it rises from {steps}."
+        elif len(losses) > 1:
+            falling.append(
+                f"{label} ({formatting.loss(losses[0])} to {formatting.loss(losses[-1])} in "
+                f"{formatting.plural(len(losses) - 1, 'step')})"
+            )
+    if falling:
+        yield f"The loss falls with every step in {what} for {formatting.listed(falling)}."
 
 
 def gap(evidence: Evidence, first: str, second: str) -> Iterator[str]:
     """Of the runs themselves, at the depths that both groups have; the compute they spent there may differ."""
     y, points = evidence.settings.y, evidence.points
     one, two = (points[points["label"] == label].groupby("depth")[[y, "compute"]].mean() for label in (first, second))
-    both = one.join(two, lsuffix="_one", rsuffix="_two", how="inner").sort_index()
+    both = one.add_suffix("_one").join(two.add_suffix("_two"), how="inner").sort_index()
     if both.empty:
         return
     difference = both[f"{y}_one"] - both[f"{y}_two"]

@@ -4,6 +4,7 @@ Text in the PDF stays text (TrueType), SVG text is drawn as outlines and so look
 file depends on the time at which it was written.
 """
 
+import math
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from analysis.table import COLUMNS
 COLUMN_INCHES, PAGE_INCHES = 3.4, 7.0
 FORMATS = ("png", "svg", "pdf")
 _DOTS_PER_INCH = 200
+_LEGEND_CHARACTERS = 56
 _GREY = "#6b7280"
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _STYLE: dict[str, Any] = {
@@ -131,7 +133,7 @@ def loss_figure(evidence: Evidence) -> Figure:
             marker=style[n].marker,
             markeredgecolor="white",
             markeredgewidth=0.6,
-            label=_plain(n),
+            label=_legend_name(n),
         )
         for n in data.points
     ]
@@ -159,7 +161,7 @@ def residual_figure(evidence: Evidence) -> Figure | None:
             color=style[name].color,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            label=_plain(str(name)),
+            label=_legend_name(str(name)),
         )
     _legend_above(axes)
     axes.set_xlabel(COLUMNS[evidence.settings.x].label)
@@ -174,7 +176,7 @@ def profile_figure(evidence: Evidence) -> Figure | None:
     style = styles(evidence.labels)
     figure, axes = _axes(COLUMN_INCHES, 2.3)
     for name, part in parts.items():
-        axes.plot(part.values, part.rise, color=style[name].color, label=_plain(str(name)))
+        axes.plot(part.values, part.rise, color=style[name].color, label=_legend_name(str(name)))
         axes.plot(
             [evidence.fits[name].parameters[part.parameter]],
             [0],
@@ -219,7 +221,7 @@ def training_figure(evidence: Evidence) -> Figure | None:
         axes.plot(measured["tokens"], measured["validation_loss"], look.marker, color=look.color, markersize=2.2)
     shown = sorted({evidence.label_of(rows[run_id]) for run_id in curves})
     handles = [
-        Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=_plain(n)) for n in shown
+        Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=_legend_name(n)) for n in shown
     ]
     axes.legend(handles=handles, loc="upper right")
     axes.set_xlabel("Tokens seen")
@@ -246,7 +248,7 @@ def throughput_figure(evidence: Evidence) -> Figure | None:
             color=look.color,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            label=_plain(str(name)),
+            label=_legend_name(str(name)),
         )
     _count_axis(axes, "x", *axes.get_xlim())
     _count_axis(axes, "y", *axes.get_ylim())
@@ -277,7 +279,14 @@ def _axes(width_inches: float, height_inches: float) -> tuple[Figure, Axes]:
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, columnspacing=1.2)
+    """As many columns as the names leave room for; the figure grows with the rows of its legend."""
+    names = axes.get_legend_handles_labels()[1]
+    columns = max(1, min(3, _LEGEND_CHARACTERS // (max(map(len, names)) + 6)))
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + 0.13 * (math.ceil(len(names) / columns) - 1))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2)
 
 
 def _log_axis(axes: Axes, which: str, ticks: list[float], text: Callable[[float], str] | None = None) -> None:
@@ -294,6 +303,10 @@ def _count_axis(axes: Axes, which: str, low: float, high: float) -> None:
 def _plain(text: str) -> str:
     """matplotlib reads $…$ as mathematics; what a user wrote is not."""
     return text.replace("$", r"\$")
+
+
+def _legend_name(label: str) -> str:
+    return _plain(textwrap.shorten(label, 40, placeholder="…"))
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

@@ -39,6 +39,10 @@ class Summary:
         )
 
 
+# A pair of groups under a law of three parameters has three.
+_FEW_TESTS = 3
+
+
 def summarise(evidence: Evidence) -> Summary:
     return Summary(
         headline=_headline(evidence),
@@ -79,7 +83,7 @@ def _headline(evidence: Evidence) -> str:
 
 
 def _beyond(evidence: Evidence, end: str) -> str:
-    limits = [item for item in evidence.comparisons if isinstance(item, Comparison) and item.shared == ("C",)]
+    limits = [item for item in _told(evidence) if isinstance(item, Comparison) and item.shared == ("C",)]
     if not limits:
         return f"Beyond {end} nothing was measured."
     told = [item for item in limits if item.distinguishable]
@@ -97,10 +101,9 @@ def _beyond(evidence: Evidence, end: str) -> str:
 
 
 def _established(evidence: Evidence) -> Iterator[str]:
-    for label in evidence.names:
-        yield from measured.monotone(evidence, label)
     for first, second in _pairs(evidence):
         yield from measured.gap(evidence, first, second)
+    yield from measured.monotone(evidence)
     for item in _told(evidence):
         if item.distinguishable and not _leaves_the_data(item):
             yield formatting.polished(item.sentence)
@@ -132,7 +135,7 @@ def _extrapolated(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"{label}: the law misses its own largest run. Fitted to the smaller runs it predicts "
                 f"{formatting.loss(holdout.predicted)} "
-                f"{formatting.interval(holdout.interval.low, holdout.interval.high)}, and "
+                f"{formatting.loss_interval(holdout.interval.low, holdout.interval.high)}, and "
                 f"{formatting.loss(holdout.actual)} was measured: distrust the curve beyond the data."
             )
 
@@ -146,6 +149,13 @@ def _open(evidence: Evidence) -> Iterator[str]:
             yield formatting.polished(item.sentence)
     if len(told) < len(evidence.comparisons):
         yield f"{len(evidence.comparisons) - len(told)} more comparisons, between the others, are in the table below."
+    tests = sum(isinstance(item, Comparison) and item.distinguishable is not None for item in evidence.comparisons)
+    if tests > _FEW_TESTS:
+        chance = formatting.general(tests * (1 - evidence.settings.level), 1)
+        yield (
+            f"Which of the small p-values are luck: these are {tests} tests without correction for their number, and "
+            f"about {chance} of them would come out significant if nothing differed."
+        )
     said: dict[str, list[str]] = {}
     for label, note in _weak_points(evidence):
         said.setdefault(note, []).append(label)
@@ -193,7 +203,10 @@ def _design_gaps(evidence: Evidence) -> Iterator[str]:
     points = evidence.points
     repeats = points.groupby(["label", "depth", "width", "tokens"]).size()
     if (repeats == 1).all():
-        yield "How much two seeds differ: every cell has one run, so a gap of that size would not be seen as noise."
+        yield (
+            "How far apart two seeds of one cell lie: every cell has one run, so a small gap may be no more than that "
+            "noise."
+        )
     ratio = points["tokens"] / points["parameters"]
     if len(points) > 1 and ratio.max() / ratio.min() < 1.25:
         yield (

@@ -92,7 +92,7 @@ def holdout_table(evidence: Evidence) -> TextTable:
                 label,
                 formatting.scientific(item.x) if evidence.settings.x == "compute" else formatting.count(item.x),
                 formatting.loss(item.predicted),
-                formatting.MISSING if ends is None else formatting.interval(ends.low, ends.high),
+                formatting.MISSING if ends is None else formatting.loss_interval(ends.low, ends.high),
                 formatting.loss(item.actual),
                 formatting.signed_loss(item.error),
                 {True: "inside", False: "outside", None: "no interval"}[item.inside],

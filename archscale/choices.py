@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import yaml
 
-from archscale.compose import groups, load_config
-from archscale.paths import packaged
+from archscale.compose import group_file, groups, load_config
 from archscale.registry import unknown
 
 Rows = list[tuple[str, ...]]
@@ -57,7 +56,7 @@ def _mixers() -> Rows:
 def _group(group: str) -> Rows:
     rows: Rows = []
     for name in groups()[group]:
-        text = (packaged("conf") / group / f"{name}.yaml").read_text()
+        text = group_file(group, name).read_text()
         first = text.splitlines()[0] if text.strip() else ""
         rows.append((name, first.removeprefix("#").strip() if first.startswith("#") else str(yaml.safe_load(text))))
     return rows

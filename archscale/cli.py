@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from archscale import __version__
+from archscale.paths import USER_CONF
 from archscale.registry import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ DEFAULT_ROOT = Path("runs")
 @app.callback(invoke_without_command=True)
 def archscale_options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    conf: Annotated[
+        Path | None,
+        typer.Option("--conf", envvar=USER_CONF, help="Folder with your own arch/, scale/, data/ … YAML files."),
+    ] = None,
 ) -> None:
+    if conf is not None:
+        os.environ[USER_CONF] = str(conf)
     if version:
         print(f"archscale {__version__}")
         raise typer.Exit

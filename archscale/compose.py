@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from archscale.data.sources import content_hash
 from archscale.data.tokenizing import TOKENIZERS
 from archscale.parametrizations import PARAMETRIZATIONS, Shape
-from archscale.paths import packaged
+from archscale.paths import conf_folders, packaged
 from archscale.registry import UserError, unknown
 from archscale.scaling.count import count_parameters
 from archscale.scaling.flops import ACCOUNTINGS
@@ -85,9 +85,23 @@ class RunConfig:
 
 
 def groups() -> dict[str, list[str]]:
-    """The Hydra groups of `conf/` and their choices."""
-    folders = [entry for entry in sorted(packaged("conf").iterdir()) if entry.is_dir()]
-    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+    """The Hydra groups of `conf/` and their choices, the user's own included.
+
+    Raises:
+        UserError: when a file of the user's has the name of a packaged one: Hydra would silently take the latter.
+    """
+    names = [entry.name for entry in sorted(packaged("conf").iterdir()) if entry.is_dir()]
+    found: dict[str, list[str]] = {}
+    for name in names:
+        choices = [file.stem for folder in conf_folders() for file in (folder / name).glob("*.yaml")]
+        if twice := {choice for choice in choices if choices.count(choice) > 1}:
+            raise UserError(f"{name}/{min(twice)}.yaml in --conf has the name of a packaged choice: give it another name")
+        found[name] = sorted(choices)
+    return found
+
+
+def group_file(group: str, choice: str) -> Path:
+    return next(path for folder in conf_folders() if (path := folder / group / f"{choice}.yaml").exists())
 
 
 def parse_overrides(overrides: Iterable[str]) -> list[Override]:
@@ -132,7 +146,7 @@ def load_config(overrides: Sequence[str]) -> RunConfig:
             choices[key] = choice
         else:
             values.append((key, override.value()))
-    composed = _compose_groups(tuple(sorted(choices.items())), packaged("conf"))
+    composed = _compose_groups(tuple(sorted(choices.items())), tuple(conf_folders()))
     composed = copy.deepcopy(composed)
     for key, value in values:
         _set(composed, key, value)
@@ -142,11 +156,13 @@ def load_config(overrides: Sequence[str]) -> RunConfig:
 
 
 @lru_cache(maxsize=256)
-def _compose_groups(choices: tuple[tuple[str, str], ...], folder: Path) -> dict[str, Any]:
+def _compose_groups(choices: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) -> dict[str, Any]:
     GlobalHydra.instance().clear()
+    *own, package = folders
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
-            composed = hydra_compose("config", [f"{group}={choice}" for group, choice in choices])
+        with initialize_config_dir(version_base="1.3", config_dir=str(package)):
+            composed = hydra_compose("config", [*search, *(f"{group}={choice}" for group, choice in choices)])
         values = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         chosen = " ".join(f"{group}={choice}" for group, choice in choices)

@@ -171,11 +171,12 @@ class ExecutionSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WandbSpec:
-    """Where wandb logs go; offline never touches the network."""
+    """Where wandb logs go; offline never touches the network. `group` null means the architecture's name."""
 
     mode: Literal["offline", "online", "disabled"] = "offline"
     project: str = "archscale"
     entity: str | None = None
+    group: str | None = None
     tags: tuple[str, ...] = ()
 
 

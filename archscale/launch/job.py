@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from archscale.launch.claim import Claim, claim
@@ -20,7 +20,7 @@ from archscale.runlog.directory import Failure, Result, RunDirectory, Status
 from archscale.runlog.metrics import MetricsFile
 from archscale.runlog.progress import Progress
 from archscale.runlog.provenance import write_provenance
-from archscale.runlog.wandb_writer import WandbSettings, WandbWriter
+from archscale.runlog.wandb_writer import WandbWriter
 from archscale.spec import to_json
 
 INTERRUPTED = 130
@@ -93,7 +93,7 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
     with (
         closing(MetricsFile(directory.metrics_path)) as metrics,
         WandbWriter(
-            WandbSettings(**asdict(spec.wandb), group=spec.arch.name),
+            replace(spec.wandb, group=spec.wandb.group or spec.arch.name),
             run_id=directory.run_id,
             name=directory.run_id,
             config=config,

@@ -1,7 +1,7 @@
 """Parameters that know their role, and the modules every mixer is made of.
 
-A role (embedding, unembedding, hidden, vector) is given where a parameter is created; the parametrization turns it into
-init, learning rate and weight decay (arXiv 2507.06607, Table 6). Parameters are created empty: initialize.py fills them.
+A role (embedding, unembedding, hidden, vector) is given where a parameter is created; the parametrization turns it
+into init, learning rate and weight decay (arXiv 2507.06607, Table 6). Parameters start empty: initialize.py fills them.
 
 Shapes: B batch, T positions, D width.
 """

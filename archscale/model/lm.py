@@ -21,6 +21,8 @@ from archscale.parametrizations import Multipliers, of_run
 from archscale.registry import unknown
 from archscale.spec import ArchSpec, RunSpec, ScaleSpec
 
+NEUTRAL = Multipliers(residual=1.0, logits=1.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
@@ -29,7 +31,7 @@ class ModelSpec:
     arch: ArchSpec
     scale: ScaleSpec
     vocab_size: int
-    multipliers: Multipliers = Multipliers(residual=1.0, logits=1.0)
+    multipliers: Multipliers = NEUTRAL
     backend: Backend = "auto"
 
     @classmethod

@@ -23,7 +23,7 @@ def expand(arch: ArchSpec, depth: int) -> tuple[LayerSpec, ...]:
             names = ", ".join(layer.mixer for layer in span.tile)
             raise UserError(
                 f"arch {arch.name} at depth {depth}: span {number} ({_shown(span)}) has {length} layers from layer "
-                f"{len(layers)} on, not a multiple of its tile of {len(span.tile)} ({names}): change the depth or the span"
+                f"{len(layers)} on, not a multiple of its tile of {len(span.tile)} ({names}): change depth or span"
             )
         layers += span.tile * (length // len(span.tile))
     _check_flow(arch.name, layers)
@@ -80,7 +80,7 @@ def _check_flow(name: str, layers: list[LayerSpec]) -> None:
                 raise UserError(f"{where} cannot write {tensor!r}: it can write {able}, remove it from 'write'")
             if tensor in writer:
                 raise UserError(
-                    f"{where} writes {tensor!r} again, after layer {writer[tensor]}: put it in a span of its own so that "
-                    "one layer writes it"
+                    f"{where} writes {tensor!r} again, after layer {writer[tensor]}: give it a span of its own, so "
+                    "that one layer writes it"
                 )
             writer[tensor] = index

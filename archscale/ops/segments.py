@@ -18,7 +18,7 @@ from torch import Tensor
 class Segments:
     """`document_BT`: integer document numbers that never decrease along T. Rows are independent of each other."""
 
-    document_BT: Tensor
+    document_BT: Tensor  # noqa: N815
 
     @classmethod
     def of_lengths(cls, lengths: Sequence[Sequence[int]]) -> "Segments":
@@ -35,14 +35,14 @@ class Segments:
         ends_BT = (tokens_BT == end_of_text).long()
         return cls(ends_BT.cumsum(-1) - ends_BT)
 
-    def starts_BT(self) -> Tensor:
-        """True at the first position of every document, hence always at position 0."""
+    def starts(self) -> Tensor:
+        """(B, T), True at the first position of every document, hence always at position 0."""
         starts_BT = torch.ones_like(self.document_BT, dtype=torch.bool)
         starts_BT[:, 1:] = self.document_BT[:, 1:] != self.document_BT[:, :-1]
         return starts_BT
 
-    def same_document_BT(self, back: int) -> Tensor:
-        """True where the position `back` steps earlier exists and lies in the same document."""
+    def same_document(self, back: int) -> Tensor:
+        """(B, T), True where the position `back` steps earlier exists and lies in the same document."""
         same_BT = torch.zeros_like(self.document_BT, dtype=torch.bool)
         kept = max(0, self.document_BT.shape[1] - back)
         same_BT[:, back:] = self.document_BT[:, back:] == self.document_BT[:, :kept]

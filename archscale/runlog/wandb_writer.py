@@ -14,20 +14,18 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import isfinite, isnan
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
-from archscale.registry import UserError, unknown
+from archscale.registry import UserError
+from archscale.spec import WandbSpec
 
 if TYPE_CHECKING:
     import wandb
 
 log = logging.getLogger(__name__)
-
-Mode = Literal["offline", "online", "disabled"]
 
 INIT_TIMEOUT_SECONDS = 30.0
 FINISH_TIMEOUT_SECONDS = 60.0
@@ -55,25 +53,6 @@ _KEPT_VARIABLES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class WandbSettings:
-    """Where rows go. `entity` None means the account's own; project and group are as in the W&B interface.
-
-    Raises:
-        UserError: when the mode is none of offline, online, disabled.
-    """
-
-    mode: Mode = "offline"
-    project: str = "archscale"
-    entity: str | None = None
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise unknown("wandb mode", self.mode, get_args(Mode))
-
-
 class WandbWriter:
     """Writes one attempt of one run under `directory/wandb`; leaving its `with` block records the exit code.
 
@@ -86,9 +65,7 @@ class WandbWriter:
         UserError: when the client cannot start; online within 30 seconds plus the client's own 10 of grace.
     """
 
-    def __init__(
-        self, settings: WandbSettings, *, run_id: str, name: str, config: dict[str, Any], directory: Path
-    ) -> None:
+    def __init__(self, settings: WandbSpec, *, run_id: str, name: str, config: dict[str, Any], directory: Path) -> None:
         self._run_id = run_id
         self._online = settings.mode == "online"
         self._finished = False
@@ -171,7 +148,7 @@ class WandbWriter:
                 wandb.teardown()
 
 
-def _open(settings: WandbSettings, *, run_id: str, name: str, config: dict[str, Any], directory: Path) -> "wandb.Run":
+def _open(settings: WandbSpec, *, run_id: str, name: str, config: dict[str, Any], directory: Path) -> "wandb.Run":
     import wandb
 
     online = settings.mode == "online"

@@ -6,6 +6,7 @@ Non-embedding counts everything but the embedding and the head, as in arXiv 2507
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from archscale.spec import ArchSpec, ScaleSpec, from_json, to_json
 
@@ -47,7 +48,7 @@ def _count(arch_json: str, scale_json: str, vocab_size: int) -> ParameterCount:
     with torch.device("meta"):
         model = LanguageModel(ModelSpec(arch=arch, scale=scale, vocab_size=vocab_size))
 
-    def size(*modules: "torch.nn.Module | None") -> int:
+    def size(*modules: Any) -> int:
         return sum(p.numel() for module in modules if module is not None for p in module.parameters())
 
     return ParameterCount(

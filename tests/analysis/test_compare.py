@@ -42,6 +42,13 @@ def test_the_f_statistic_is_that_of_an_independent_joint_fit(shared):
     assert found.p_value == pytest.approx(stats.f.sf(expected, len(shared), 6), rel=1e-5)
 
 
+def test_groups_are_told_apart_where_p_is_below_one_minus_the_level():
+    table, shared = two_groups(Y_A, Y_B), ("A", "b", "C")
+    p_value = compare("power_offset", table, **PAIR, shared=shared).p_value
+    for level, expected in ((1 - p_value - 1e-6, True), (1 - p_value + 1e-6, False)):
+        assert compare("power_offset", table, **PAIR, shared=shared, level=level).distinguishable is expected
+
+
 def test_the_aicc_difference_follows_from_the_sums_of_squares():
     found = compare("power_offset", two_groups(Y_A, Y_B), **PAIR, shared=("A", "b", "C"))
     ratio = found.f_statistic * 3 / 6 + 1

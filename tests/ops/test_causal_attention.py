@@ -24,7 +24,7 @@ def random_documents(batch: int, length: int) -> Tensor:
 def output_and_gradients(attend, inputs: list[Tensor]) -> list[Tensor]:
     output = attend(*inputs)
     torch.manual_seed(2)
-    return [output, *torch.autograd.grad(output, inputs, torch.randn_like(output))]
+    return [output, *torch.autograd.grad(output, inputs, torch.randn(output.shape, dtype=output.dtype))]
 
 
 def narrow(q, k, v, *, window, document_BT):

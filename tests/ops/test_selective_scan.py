@@ -23,7 +23,7 @@ def random_inputs(
 def outputs_and_gradients(scan, inputs: list[Tensor], extra: list[Tensor], **options) -> list[Tensor]:
     y, final = scan(*inputs, **options)
     torch.manual_seed(1)
-    weights = [torch.randn_like(x) for x in (y, final)]
+    weights = [torch.randn(x.shape, dtype=torch.float64).to(x.dtype) for x in (y, final)]
     loss = sum((x * w).sum() for x, w in zip((y, final), weights, strict=True))
     return [y, final, *torch.autograd.grad(loss, [*inputs, *extra])]
 

@@ -13,7 +13,8 @@ import pytest
 
 from archscale.registry import UserError
 from archscale.runlog.wandb_file import BLOCK_BYTES, SCHEMA, WandbRun, find_wandb_files, merge_attempts, read_wandb_file
-from archscale.runlog.wandb_writer import WandbSettings, WandbWriter
+from archscale.runlog.wandb_writer import WandbWriter
+from archscale.spec import WandbSpec
 
 CONFIG = {"arch": {"name": "sambä", "stack": [1, {"span": None}]}, "lr": 0.1 + 0.2, "tokens": 2**60, "note": "NaN"}
 ROWS = [
@@ -36,7 +37,7 @@ LONG_ROWS = 1_500
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("small")
-    with WandbWriter(WandbSettings(), run_id="small-1", name="näme", config=CONFIG, directory=root) as writer:
+    with WandbWriter(WandbSpec(), run_id="small-1", name="näme", config=CONFIG, directory=root) as writer:
         for row in ROWS:
             writer.log(row)
         writer.summarize(SUMMARY)
@@ -47,7 +48,7 @@ def small(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("long")
-    with WandbWriter(WandbSettings(), run_id="long", name="long", config=CONFIG, directory=root) as writer:
+    with WandbWriter(WandbSpec(), run_id="long", name="long", config=CONFIG, directory=root) as writer:
         for step in range(LONG_ROWS):
             writer.log({"train_step": step, "tokens": 64 * step, "loss": math.sin(step), "norm": step / 7})
     (path,) = find_wandb_files(root)

@@ -1,4 +1,4 @@
-"""Softmax attention with grouped key/value heads: over all earlier tokens, over a window, or onto shared keys and values.
+"""Softmax attention with grouped key/value heads: over all earlier tokens, a window, or shared keys and values.
 
     Y = concat_h(softmax(q_h k_gᵀ / √K + mask) v_g) W_oᵀ        g = h // (H/G)
 
@@ -10,7 +10,7 @@ Shapes: B batch, T positions, D width, H query heads, G key/value heads, K head 
 """
 
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -56,7 +56,7 @@ class WindowAttentionConfig(AttentionConfig):
 
 @MIXERS.register("attention")
 class Attention(Mixer):
-    Config = AttentionConfig
+    Config: ClassVar[type] = AttentionConfig
     letter = "F"
     writes = frozenset({"kv"})
 

@@ -72,7 +72,7 @@ def build_mixer(layer: LayerSpec, place: Place, arch: ArchSpec, scale: ScaleSpec
     kind = MIXERS[layer.mixer]
     values = {**kind.defaults(arch, scale), **arch.mixers.get(layer.mixer, {}), **layer.options}
     where = f"arch {arch.name}, layer {place.layer}, mixer {layer.mixer}"
-    config = from_mapping(kind.Config, values, where=where)
+    config: Any = from_mapping(kind.Config, values, where=where)
     try:
         return kind(config, place)
     except ValueError as error:

@@ -11,8 +11,8 @@ from archscale.ops.segments import Segments
 
 __all__ = ["causal_attention"]
 
-# On one core, forward and backward at T = 256: three times faster than SDPA at head size 8, a quarter at 64. It keeps the
-# attention weights, so long sequences go to SDPA.
+# On one core, forward and backward at T = 256: three times as fast as SDPA at head size 8, still 1.3 times at 64.
+# It keeps the attention weights, so long sequences go to SDPA.
 NARROW_HEAD_DIM = 64
 NARROW_LENGTH = 1024
 NARROW_BLOCK = 32

@@ -23,6 +23,6 @@ def causal_conv(
     if backend == "reference":
         return causal_conv_reference(x_BTD, weight_DK, bias_D, segments=segments)
     backs = range(1, weight_DK.shape[1]) if segments is not None else ()
-    same_BT1 = [segments.same_document_BT(back)[..., None].to(x_BTD.dtype) for back in backs if segments is not None]
+    same_BT1 = [segments.same_document(back)[..., None].to(x_BTD.dtype) for back in backs if segments is not None]
     y_BTD: Tensor = ShiftedConv.apply(x_BTD, weight_DK, bias_D, *same_BT1)
     return y_BTD

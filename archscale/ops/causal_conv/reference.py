@@ -19,6 +19,6 @@ def causal_conv_reference(x_BTD: Tensor, weight_DK: Tensor, bias_D: Tensor, *, s
     for back in range(min(size, length)):
         past_BTD = torch.nn.functional.pad(x_BTD, (0, 0, back, 0))[:, :length]
         if segments is not None and back:
-            past_BTD = past_BTD * segments.same_document_BT(back)[..., None]
+            past_BTD = past_BTD * segments.same_document(back)[..., None]
         y_BTD = y_BTD + weight_DK[:, size - 1 - back] * past_BTD
     return y_BTD

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 
 class ShiftedConv(torch.autograd.Function):
-    """`same` holds, for each tap k ≥ 1, 1 where position t-k lies in the document of t; it is empty without documents."""
+    """`same_BT1[k-1]` is 1 where position t-k lies in the document of t; there are none without documents."""
 
     @staticmethod
     def forward(ctx: Any, x_BTD: Tensor, weight_DK: Tensor, bias_D: Tensor, *same_BT1: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rotary positions, the definition: each pair (x_i, x_{i+K/2}) of a head turns by an angle that grows with the position.
+"""Rotary positions, the definition: each pair (x_i, x_{i+K/2}) of a head turns by an angle in step with the position.
 
     y = (x₁ cos θ − x₂ sin θ, x₂ cos θ + x₁ sin θ)        θ_{t,i} = t · base^(−2i/K)
 

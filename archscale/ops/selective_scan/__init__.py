@@ -34,7 +34,7 @@ def selective_scan(
     dtype = torch.float64 if u_BTD.dtype == torch.float64 else torch.float32
     with torch.autocast(u_BTD.device.type, enabled=False):
         inputs = [x.to(dtype) for x in (u_BTD, delta_BTD, A_DN, B_BTN, C_BTN, D_D)]
-        starts_BT = None if segments is None else segments.starts_BT()
+        starts_BT = None if segments is None else segments.starts()
         if backend == "reference":
             return selective_scan_reference(*inputs, starts_BT=starts_BT, initial_BDN=initial_BDN)
         y_BTD, final_BDN = ChunkedScan.apply(*inputs, starts_BT, initial_BDN, chunk)
