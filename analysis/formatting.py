@@ -23,6 +23,11 @@ def signed_loss(value: float) -> str:
     return minus(f"{value:+.4f}") if is_number(value) else MISSING
 
 
+def residual_std(value: float) -> str:
+    """Nats per token, five decimals: a good fit leaves less than one in a thousand."""
+    return f"{value:.5f}" if is_number(value) else MISSING
+
+
 def count(value: float) -> str:
     """26112 → 26.1K."""
     return short_count(value) if is_number(value) else MISSING

@@ -39,8 +39,8 @@ class Summary:
         )
 
 
-# A pair of groups under a law of three parameters has three.
-_FEW_TESTS = 3
+# Up to so many groups every comparison gets its sentence; up to so many tests (one pair's) chance needs no warning.
+_FEW = 3
 
 
 def summarise(evidence: Evidence) -> Summary:
@@ -107,13 +107,16 @@ def _established(evidence: Evidence) -> Iterator[str]:
     for item in _told(evidence):
         if item.distinguishable and not _leaves_the_data(item):
             yield formatting.polished(item.sentence)
-    for label, holdout in evidence.holdouts.items():
-        if holdout.inside and holdout.interval is not None:
-            yield (
-                f"{label}: the smaller runs alone predict the loss of the largest, "
-                f"{formatting.loss(holdout.predicted)} against {formatting.loss(holdout.actual)} measured, inside the "
-                f"{_level(evidence)} prediction interval."
-            )
+    hits = [
+        f"{label} ({formatting.loss(item.predicted)} against {formatting.loss(item.actual)} measured)"
+        for label, item in evidence.holdouts.items()
+        if item.inside
+    ]
+    if hits:
+        yield (
+            "The smaller runs alone predict the loss of the largest, inside the "
+            f"{_level(evidence)} prediction interval, for {formatting.listed(hits)}."
+        )
     yield from measured.against_entropy(evidence)
 
 
@@ -148,9 +151,9 @@ def _open(evidence: Evidence) -> Iterator[str]:
         if not item.distinguishable:
             yield formatting.polished(item.sentence)
     if len(told) < len(evidence.comparisons):
-        yield f"{len(evidence.comparisons) - len(told)} more comparisons, between the others, are in the table below."
+        yield f"{len(evidence.comparisons) - len(told)} more comparisons are in the table below."
     tests = sum(isinstance(item, Comparison) and item.distinguishable is not None for item in evidence.comparisons)
-    if tests > _FEW_TESTS:
+    if tests > _FEW:
         chance = formatting.general(tests * (1 - evidence.settings.level), 1)
         yield (
             f"Which of the small p-values are luck: these are {tests} tests without correction for their number, and "
@@ -238,7 +241,7 @@ def _crossings(evidence: Evidence) -> Iterator[str]:
 def _pairs(evidence: Evidence) -> list[tuple[str, str]]:
     """All pairs of up to three groups; of more, each group against the one with the lowest measured loss."""
     labels = sorted(evidence.names)
-    if len(labels) <= 3:
+    if len(labels) <= _FEW:
         return list(combinations(labels, 2))
     points = evidence.points
     best = str(points["label"].iloc[int(points[evidence.settings.y].argmin())])
@@ -246,8 +249,10 @@ def _pairs(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _told(evidence: Evidence) -> list[Comparison | LossGap]:
-    pairs = _pairs(evidence)
-    return [item for item in evidence.comparisons if item.groups in pairs]
+    """All comparisons of up to three groups; of more, the limits and the gaps of the pairs above."""
+    pairs, few = _pairs(evidence), len(evidence.names) <= _FEW
+    main = [item for item in evidence.comparisons if few or isinstance(item, LossGap) or item.shared == ("C",)]
+    return [item for item in main if item.groups in pairs]
 
 
 def _leaves_the_data(item: Comparison | LossGap) -> bool:

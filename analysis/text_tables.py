@@ -58,7 +58,7 @@ def fit_table(evidence: Evidence) -> TextTable:
             # A fit without a degree of freedom has no interval: the range of the parameter is not one.
             span = formatting.interval(ends.low, ends.high) if fit.degrees_of_freedom else "no interval"
             cells.append(f"{shown} {span}\n{fit.verdicts[name]}")
-        cells += [formatting.general(fit.residual_std, 2), str(fit.n), str(fit.degrees_of_freedom)]
+        cells += [formatting.residual_std(fit.residual_std), str(fit.n), str(fit.degrees_of_freedom)]
         rows.append(tuple(cells))
     headers = [f"{name} [{100 * evidence.settings.level:g} %]" for name in names]
     figures = (f"Residual std ({COLUMNS[evidence.settings.y].unit})", "Points", "Degrees of freedom")
@@ -159,7 +159,7 @@ def _unit(evidence: Evidence) -> str:
 
 
 def _p_value(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-3 else "< 0.001"
+    return f"{value:.3f}" if value >= 1e-3 else "< 0.001"
 
 
 def _float(value: object) -> float:

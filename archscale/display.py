@@ -3,6 +3,7 @@
 On a terminal one bar a run; where output goes to a file, one line whenever a run changes its state.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -105,13 +106,23 @@ class LiveDisplay:
 
 
 def cell_labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """Short names that fit 80 columns: architecture, depth, width, and the seed where there are several."""
-    several = len({cell.spec.seed for cell in cells}) > 1
+    """Short names: architecture, depth, width, and where these do not tell runs apart what was set for each."""
+    short = {cell.run_id: f"{cell.spec.arch.name} d{cell.spec.scale.depth} w{cell.spec.scale.width}" for cell in cells}
+    shared = {label for label, number in Counter(short.values()).items() if number > 1}
+    settings = {cell.run_id: [_last_part(text) for text in cell.overrides] for cell in cells}
+    common = set.intersection(*map(set, settings.values())) if settings else set()
     return {
-        cell.run_id: f"{cell.spec.arch.name} d{cell.spec.scale.depth} w{cell.spec.scale.width}"
-        + (f" s{cell.spec.seed}" if several else "")
-        for cell in cells
+        identity: " ".join([label, *(text for text in settings[identity] if text not in common and "arch=" not in text)])
+        if label in shared
+        else label
+        for identity, label in short.items()
     }
+
+
+def _last_part(override: str) -> str:
+    """scale.base.learning_rate=0.01 → learning_rate=0.01"""
+    key, _, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}={value}"
 
 
 def status_table(cells: Sequence[Cell], states: Sequence[RunState], title: str) -> Table:

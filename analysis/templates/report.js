@@ -36,6 +36,12 @@
     ? { ...trace, marker: { ...trace.marker, line: { ...trace.marker.line, color: tint("--ground") } } } : trace));
   const options = { responsive: true, displayModeBar: false };
 
+  // On a telephone the legend takes a row for each name; the plot below it keeps its height.
+  function fit(element, data) {
+    const names = data.filter((trace) => trace.showlegend !== false).length;
+    element.style.height = narrow.matches ? `${20 + 1.1 * names}rem` : "";
+  }
+
   function openRun(anchor) {
     const run = document.getElementById(anchor);
     if (!(run instanceof HTMLDetailsElement)) return;
@@ -47,6 +53,7 @@
 
   const plots = [...document.querySelectorAll("[data-figure]")].map((element) => {
     const figure = JSON.parse(document.getElementById(element.dataset.figure).textContent);
+    fit(element, figure.data);
     Plotly.newPlot(element, rimmed(figure.data), themed(figure.layout), options);
     element.on("plotly_click", (event) => {
       const anchor = event.points[0].customdata;
@@ -58,8 +65,10 @@
     return { element, figure };
   });
 
-  const repaint = () => plots.forEach(({ element, figure }) =>
-    Plotly.react(element, rimmed(figure.data), themed(figure.layout), options));
+  const repaint = () => plots.forEach(({ element, figure }) => {
+    fit(element, figure.data);
+    Plotly.react(element, rimmed(figure.data), themed(figure.layout), options);
+  });
   dark.addEventListener("change", repaint);
   narrow.addEventListener("change", repaint);
 

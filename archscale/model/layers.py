@@ -13,7 +13,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from archscale.ops.rms_norm import rms_norm
 from archscale.parametrizations import Role
 
 Scheme = Callable[[Tensor, Generator], Any]
@@ -86,7 +85,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.gain, self.eps)
+        return functional.rms_norm(x.to(self.gain.dtype), self.gain.shape, self.gain, self.eps)
 
 
 class SwiGLU(nn.Module):

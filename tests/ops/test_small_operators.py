@@ -1,11 +1,9 @@
-"""Convolution, norm, rotation and segments against independent formulas."""
+"""Convolution, rotation and segments against independent formulas."""
 
 import pytest
 import torch
 
 from archscale.ops.causal_conv import causal_conv
-from archscale.ops.rms_norm import rms_norm
-from archscale.ops.rms_norm.reference import rms_norm_reference
 from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
 
@@ -44,19 +42,6 @@ def test_convolution_of_packed_documents_equals_separate_ones():
     together = causal_conv(x, weight, bias, segments=Segments.of_lengths([[2, 1, 9]]))
     apart = [causal_conv(part, weight, bias) for part in (x[:, :2], x[:, 2:3], x[:, 3:])]
     torch.testing.assert_close(together, torch.cat(apart, 1), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 16)])
-def test_norm_equals_the_reference_and_torch(shape):
-    x, gain = double(*shape), double(shape[-1])
-    assert_same_with_gradients(rms_norm(x, gain, 1e-5), rms_norm_reference(x, gain, 1e-5), (x, gain))
-    expected = torch.nn.functional.rms_norm(x, shape[-1:], gain, 1e-5)
-    torch.testing.assert_close(rms_norm(x, gain, 1e-5), expected, rtol=1e-12, atol=1e-12)
-
-
-def test_norm_of_half_precision_is_computed_in_the_precision_of_the_gain():
-    x, gain = torch.randn(4, 64).bfloat16(), torch.ones(64)
-    assert torch.equal(rms_norm(x, gain, 1e-5), rms_norm(x.float(), gain, 1e-5))
 
 
 def test_rotation_equals_the_reference_and_complex_multiplication():
