@@ -43,7 +43,7 @@ class FitSettings:
         return LAWS[self.law].equation
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # one object is one analysis; it can key a cache
 class Evidence:
     """`points` are the rows of RunTable.fit_points() with a column `label`, the name of their group in every output.
 

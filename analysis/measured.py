@@ -9,6 +9,9 @@ from analysis import formatting
 from analysis.evidence import Evidence
 from analysis.table import COLUMNS
 
+# Half a percent of compute moves a loss by less than two seeds differ.
+SAME_COMPUTE = 1.005
+
 
 def monotone(evidence: Evidence) -> Iterator[str]:
     """One sentence for all groups whose loss falls at every step, and one for each whose loss does not."""
@@ -43,7 +46,7 @@ def gap(evidence: Evidence, first: str, second: str) -> Iterator[str]:
     if both.empty:
         return
     difference = both[f"{y}_one"] - both[f"{y}_two"]
-    lower = difference < 0
+    lower, cost = difference < 0, _cost(both, first, second)
     if lower.all() or (~lower).all():
         winner, loser = (first, second) if lower.all() else (second, first)
         where = (
@@ -55,20 +58,21 @@ def gap(evidence: Evidence, first: str, second: str) -> Iterator[str]:
             f"{formatting.loss(abs(difference[depth]))} at depth {depth}"
             for depth in sorted({difference.index[0], difference.index[-1]})
         )
-        yield f"The measured loss of {winner} is lower than that of {loser} {where}: by {sizes}.{_cost(both)}"
+        yield f"The measured loss of {winner} is lower than that of {loser} {where}: by {sizes}.{cost}"
         return
     depths = formatting.listed(str(depth) for depth in difference.index[lower])
     yield (
         f"The measured loss of {first} is lower than that of {second} at depth {depths} and not at "
-        f"{formatting.listed(str(depth) for depth in difference.index[~lower])}.{_cost(both)}"
+        f"{formatting.listed(str(depth) for depth in difference.index[~lower])}.{cost}"
     )
 
 
-def _cost(both: pd.DataFrame) -> str:
+def _cost(both: pd.DataFrame, first: str, second: str) -> str:
     ratio = both["compute_one"] / both["compute_two"]
-    if ratio.between(0.995, 1.005).all():
+    if ratio.between(1 / SAME_COMPUTE, SAME_COMPUTE).all():
         return " They spent the same compute there."
-    return f" The first spent {ratio.min():.3g} to {ratio.max():.3g} times the compute of the second there."
+    spent = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (ratio.min(), ratio.max())))
+    return f" There {first} spent {spent} times the compute of {second}."
 
 
 def against_entropy(evidence: Evidence) -> Iterator[str]:

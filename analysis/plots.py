@@ -306,7 +306,7 @@ def _plain(text: str) -> str:
 
 
 def _legend_name(label: str) -> str:
-    return _plain(textwrap.shorten(label, 40, placeholder="…"))
+    return _plain(label if len(label) <= 40 else label[:39] + "…")
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,7 @@ class ProfileSeries:
     threshold: float
 
 
+@lru_cache(maxsize=1)  # a band costs more than a drawing, and a caption, a page and a figure ask for the same one
 def loss_series(evidence: Evidence) -> LossSeries:
     settings = evidence.settings
     points = {str(name): part for name, part in evidence.points.groupby("label", sort=True)}
@@ -88,6 +90,7 @@ def residuals(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return found
 
 
+@lru_cache(maxsize=1)
 def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
     """Of the irreducible loss C, or of the law's last parameter; none for a fit without a degree of freedom."""
     found = {}

@@ -14,7 +14,7 @@ import numpy as np
 from analysis import coverage, formatting, measured
 from analysis.compare import Comparison, LossGap
 from analysis.evidence import Evidence
-from analysis.series import EXTRAPOLATION, loss_series
+from analysis.series import EXTRAPOLATION
 from analysis.table import COLUMNS
 
 
@@ -48,7 +48,7 @@ def summarise(evidence: Evidence) -> Summary:
         headline=_headline(evidence),
         establishes=tuple(_established(evidence)) or ("Nothing yet: see what is missing.",),
         extrapolates=tuple(_extrapolated(evidence)) or ("Nothing: without a fit no curve leaves the measured range.",),
-        cannot_tell=tuple(_open(evidence)),
+        cannot_tell=tuple(_open(evidence)) or ("Nothing that they were asked here.",),
         missing=tuple(coverage.missing(evidence))
         or ("Nothing: every run of the study has finished and is in the fit.",),
         drift=tuple(coverage.drift(evidence)),
@@ -73,7 +73,9 @@ def _headline(evidence: Evidence) -> str:
     best = by_depth.idxmin(axis=1)
     where = f"each of the {len(best)} depths" if len(best) > 1 else "the one depth that all have"
     if best.nunique() == 1:
-        first = f"{best.iloc[0]} has the lowest measured loss at {where}."
+        spent = points.pivot_table(index="depth", columns="label", values="compute").loc[by_depth.index]
+        unequal = bool((spent.max(axis=1) > measured.SAME_COMPUTE * spent.min(axis=1)).any())
+        first = f"{best.iloc[0]} has the lowest measured loss at {where}{', not at equal compute' if unequal else ''}."
     else:
         last = best.index[-1]
         first = (
@@ -222,7 +224,7 @@ def _crossings(evidence: Evidence) -> Iterator[str]:
     """Where two fitted curves cross beyond the largest run, inside the range that is drawn."""
     if not evidence.fits:
         return
-    end = loss_series(evidence).x_end
+    end = float(evidence.points[evidence.settings.x].max())
     grid = np.geomspace(end, end * EXTRAPOLATION, 400)
     what = COLUMNS[evidence.settings.x].meaning.lower()
     for first, second in _pairs(evidence):

@@ -73,14 +73,21 @@ def write_spec(root: Path, spec: RunSpec) -> RunDirectory:
 
 
 def write_run(
-    root: Path, spec: RunSpec, *, loss: float | None = None, accounting: str = ACCOUNTING, commit: str | None = COMMIT
+    root: Path,
+    spec: RunSpec,
+    *,
+    loss: float | None = None,
+    accounting: str = ACCOUNTING,
+    commit: str | None = COMMIT,
+    compute_factor: float = 1.0,
 ) -> RunDirectory:
     """A finished run."""
     directory = write_spec(root, spec)
     final = loss_of(spec) if loss is None else loss
     write_attempt(directory, commit=commit, log=f"step {spec.optim.steps} validation_loss {final:.4f}\nfinished\n")
     write_curve(directory, spec, final)
-    directory.write_result(result_of(spec, final, accounting=accounting))
+    result = result_of(spec, final, accounting=accounting)
+    directory.write_result(replace(result, train_flops=compute_factor * result.train_flops))
     directory.write_status(Status(state="finished", attempt=1, step=spec.optim.steps))
     return directory
 
