@@ -18,29 +18,7 @@ from analysis.holdout import HoldOut, hold_out_largest
 from analysis.laws import LAWS, Law
 from analysis.table import COLUMNS, RunTable
 from archscale.registry import UserError, unknown
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """What is fitted to what. `law` is a name of LAWS, the other names are columns of RunTable.runs."""
-
-    law: str = "power_offset"
-    x: str = "compute"
-    y: str = "validation_loss"
-    group: str = "architecture"
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        LAWS[self.law]
-        for column in (self.x, self.y, self.group):
-            if column not in COLUMNS:
-                raise unknown("column", column, COLUMNS)
-        if not 0 < self.level < 1:
-            raise UserError(f"level = {self.level}: a confidence level lies between 0 and 1; 0.95 is the usual choice")
-
-    @property
-    def equation(self) -> str:
-        return LAWS[self.law].equation
+from archscale.spec import FitSettings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # one object is one analysis; it can key a cache
@@ -96,18 +74,31 @@ class Evidence:
         return sorted(set(self.label_by_value.values()))
 
 
+def check_settings(settings: FitSettings) -> None:
+    """
+    Raises:
+        UserError: for a law or a column that does not exist.
+    """
+    LAWS[settings.law]
+    for column in (settings.x, settings.y, settings.group):
+        if column not in COLUMNS:
+            raise unknown("column", column, COLUMNS)
+
+
 def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) -> Evidence:
     """Fit, compare and hold out what can be; name what cannot.
 
     Raises:
-        UserError: when no run has finished, or RunTable.fit_points refuses to mix the runs.
+        UserError: when no run has finished, or RunTable.fit_points refuses to mix the runs, or a name in the settings
+            does not exist.
     """
+    check_settings(settings)
     points = table.fit_points()
     if points.empty:
         states = table.runs["state"].value_counts()
         counted = ", ".join(f"{states[state]} {state}" for state in sorted(states.index)) or "no runs at all"
         raise UserError(
-            f"no run of this study has finished ({counted}): run `archscale sweep` for it, then report again"
+            f"no run of this study has finished ({counted}): `archscale sweep STUDY` runs it, then report again"
         )
     titles = table.titles() if settings.group == "architecture" else {}
     label_by_value = {
@@ -158,6 +149,6 @@ def _too_few(points: pd.DataFrame, label: str, settings: FitSettings) -> str:
         return ""
     more = formatting.plural(needed + 1 - distinct, "more scale")
     return (
-        f"{formatting.plural(distinct, 'scale')} finished, and {settings.equation} has {needed} parameters: it needs "
-        f"{needed} scales, and {needed + 1} for intervals; {more} would do"
+        f"{formatting.plural(distinct, 'scale')} finished, and {LAWS[settings.law].equation} has {needed} parameters: "
+        f"it needs {needed} scales, and {needed + 1} for intervals; {more} would do"
     )

@@ -74,7 +74,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         column.meaning: f"{number(float(x.min()))} to {number(float(x.max()))} {column.unit}".strip(),
         "Counted as": evidence.accounting,
         "Parameters": f"{formatting.count(parameters.min())} to {formatting.count(parameters.max())}",
-        "Law": f"L(x) = {formatting.equation(settings.equation)}",
+        "Law": f"L(x) = {formatting.equation(evidence.law.equation)}",
         "Corpus": str(points["corpus_hash"].iloc[0])[:16],
     }
 

@@ -15,13 +15,12 @@ from typing import Any
 from analysis import plots, text_tables
 from analysis.captions import captions_of
 from analysis.compare import Comparison
-from analysis.evidence import Evidence, FitSettings, gather
+from analysis.evidence import Evidence, gather
 from analysis.page import html_document
 from analysis.summary import Summary, summarise
 from analysis.table import RunTable
 from archscale.runlog.files import write_atomically
-
-__all__ = ["FitSettings", "write_report"]
+from archscale.spec import FitSettings
 
 
 def write_report(
@@ -63,7 +62,7 @@ def json_document(header: dict[str, str], evidence: Evidence, summary: Summary) 
     values = {
         **header,
         "settings": asdict(settings),
-        "equation": settings.equation,
+        "equation": evidence.law.equation,
         "flops_accounting": evidence.accounting,
         "corpus_hash": str(points["corpus_hash"].iloc[0]),
         "unigram_entropy": evidence.unigram_entropy,

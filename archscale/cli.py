@@ -76,9 +76,11 @@ def train(
 @app.command()
 def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Run what a study is still missing. Interrupt it at any moment; the next call goes on from there."""
+    from analysis.evidence import check_settings
     from archscale.study import expand, load_study
 
     loaded = load_study(study)
+    check_settings(loaded.fit)
     cells = expand(loaded, overrides or [])
     raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
 
@@ -86,11 +88,13 @@ def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_RO
 @app.command()
 def plan(study: StudyName, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show a study as a table before anything runs: widths, parameters, tokens, learning rates, FLOPs."""
+    from analysis.evidence import check_settings
     from archscale.plan import plan as make_plan
     from archscale.plan import plan_json, plan_table
     from archscale.study import expand, load_study
 
     loaded = load_study(study)
+    check_settings(loaded.fit)
     runs = make_plan(expand(loaded, overrides or []))
     if as_json:
         _print_json(plan_json(loaded.name, runs))

@@ -95,7 +95,9 @@ def groups() -> dict[str, list[str]]:
     for name in names:
         choices = [file.stem for folder in conf_folders() for file in (folder / name).glob("*.yaml")]
         if twice := {choice for choice in choices if choices.count(choice) > 1}:
-            raise UserError(f"{name}/{min(twice)}.yaml in --conf has the name of a packaged choice: give it another name")
+            raise UserError(
+                f"{name}/{min(twice)}.yaml in --conf has the name of a packaged choice: give it another name"
+            )
         found[name] = sorted(choices)
     return found
 

@@ -112,7 +112,9 @@ def cell_labels(cells: Sequence[Cell]) -> dict[str, str]:
     settings = {cell.run_id: [_last_part(text) for text in cell.overrides] for cell in cells}
     common = set.intersection(*map(set, settings.values())) if settings else set()
     return {
-        identity: " ".join([label, *(text for text in settings[identity] if text not in common and "arch=" not in text)])
+        identity: " ".join(
+            [label, *(text for text in settings[identity] if text not in common and "arch=" not in text)]
+        )
         if label in shared
         else label
         for identity, label in short.items()

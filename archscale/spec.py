@@ -215,6 +215,24 @@ class RunSpec:
         return self.optim.batch_tokens // self.data.sequence_length
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FitSettings:
+    """What a report fits: a law of analysis/laws.py over two columns of the run table, one fit a group.
+
+    The names are checked where they are known: `analysis.evidence.check_settings`.
+    """
+
+    law: str = "power_offset"
+    x: str = "compute"
+    y: str = "validation_loss"
+    group: str = "architecture"
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
+
+
 def check_depth(depth: int) -> None:
     if depth < 8 or depth % 4:
         raise ValueError(

@@ -23,22 +23,7 @@ from archscale.compose import load_spec, parse_overrides
 from archscale.identity import run_id
 from archscale.paths import packaged
 from archscale.registry import UserError, unknown
-from archscale.spec import STRICT, RunSpec, from_mapping
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FitSettings:
-    """What the report fits: a law of analysis/laws.py over two columns of the run table, one fit a group."""
-
-    law: str = "power_offset"
-    x: str = "compute"
-    y: str = "validation_loss"
-    group: str = "architecture"
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.level < 1:
-            raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
+from archscale.spec import STRICT, FitSettings, RunSpec, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -83,7 +83,7 @@ def test_list_shows_every_choice():
         (["list", "arhc"], ["unknown kind 'arhc'", "arch"]),
         (["logs", "nothing", "--root", "/nonexistent"], ["unknown run 'nothing'", "--root"]),
         (["cancel", "nothing", "--root", "/nonexistent"], ["is no study (demo", "no run"]),
-        (["report", "demo", "--root", "/nonexistent"], ["archscale sweep demo"]),
+        (["report", "demo", "--root", "/nonexistent"], ["archscale sweep STUDY"]),
         (["sweep", "demo", "cluster=slurmm"], ["unknown cluster 'slurmm'", "local"]),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

@@ -46,7 +46,7 @@ class Orchestrator:
         while True:
             states = self.observe()
             watch(states)
-            startable = [state for state in states if self.should_start(state)]
+            startable = sorted(filter(self.should_start, states), key=self.cost, reverse=True)
             busy = sum(state.state == "running" or state.run_id in self.jobs for state in states)
             for state in startable[: max(0, self.executor.slots() - busy)]:
                 self.start(state.run_id)
@@ -68,8 +68,16 @@ class Orchestrator:
             return state.failure in ("out_of_memory", "infrastructure")
         return state.state in ("pending", "interrupted")
 
+    def cost(self, state: RunState) -> int:
+        """What is left of a run, up to a constant: the longest starts first, so that none is left alone at the end."""
+        scale, optim = self.cell(state.run_id).spec.scale, self.cell(state.run_id).spec.optim
+        return (optim.steps - state.step) * optim.batch_tokens * scale.depth * scale.width**2
+
+    def cell(self, identity: str) -> Cell:
+        return next(cell for cell in self.cells if cell.run_id == identity)
+
     def start(self, identity: str) -> None:
-        cell = next(cell for cell in self.cells if cell.run_id == identity)
+        cell = self.cell(identity)
         self.starts[identity] += 1
         self.jobs[identity] = self.executor.submit(self.root / identity, threads=cell.spec.execution.threads)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from analysis import interactive, plots, series
-from analysis.evidence import FitSettings, gather
+from analysis.evidence import gather
 from analysis.style import styles
 from analysis.table import RunTable
 from archscale.runlog.metrics import MetricsFile
+from archscale.spec import FitSettings
 from tests.analysis import fake_runs
 from tests.analysis.fake_runs import spec_of, write_run
 

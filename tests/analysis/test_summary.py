@@ -2,9 +2,10 @@ import re
 
 import pytest
 
-from analysis.evidence import FitSettings, gather
+from analysis.evidence import gather
 from analysis.summary import summarise
 from analysis.table import RunTable
+from archscale.spec import FitSettings
 from tests.analysis import fake_runs
 from tests.analysis.fake_runs import ATTACK, COMMIT, spec_of, write_run
 
