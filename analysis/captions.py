@@ -28,7 +28,7 @@ def captions_of(evidence: Evidence) -> dict[str, str]:
     if data.cut:
         captions["loss"] += f" The interval of {formatting.listed(data.cut)} goes on beyond the axis, where it is cut."
     if evidence.settings.x == "compute":
-        captions["loss"] += f" FLOPs are counted as {evidence.accounting}, for every run alike."
+        captions["loss"] += f" FLOPs are counted as {formatting.accounting(evidence.accounting)}, for every run alike."
     if evidence.unigram_entropy is not None and data.entropy is None:
         captions["loss"] += f" The unigram entropy, {formatting.loss(evidence.unigram_entropy)}, lies off the axis."
     return captions

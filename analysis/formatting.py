@@ -41,6 +41,12 @@ def scientific(value: float, digits: int = 2) -> str:
     return minus(mantissa) + "·10" + str(int(exponent)).translate(_SUPERSCRIPTS)
 
 
+def accounting(name: str) -> str:
+    """The names of scaling/flops.py in words; any other as it is."""
+    words = {"6nd_non_embedding": "6·N·T, N without embeddings", "6nd_total": "6·N·T, N with embeddings"}
+    return words.get(name, name)
+
+
 def general(value: float, digits: int = 3) -> str:
     """`digits` significant digits, as a power of ten outside 0.001 … 99999."""
     if not is_number(value):

@@ -72,7 +72,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
     return {
         "Runs": f"{len(points)} of {cells} in the fits",
         column.meaning: f"{number(float(x.min()))} to {number(float(x.max()))} {column.unit}".strip(),
-        "Counted as": evidence.accounting,
+        "Counted as": formatting.accounting(evidence.accounting),
         "Parameters": f"{formatting.count(parameters.min())} to {formatting.count(parameters.max())}",
         "Law": f"L(x) = {formatting.equation(evidence.law.equation)}",
         "Corpus": str(points["corpus_hash"].iloc[0])[:16],

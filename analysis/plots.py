@@ -263,7 +263,7 @@ def x_label(evidence: Evidence) -> str:
     column = COLUMNS[evidence.settings.x]
     if evidence.settings.x != "compute":
         return column.label
-    return f"{column.meaning} ({column.unit}, counted as {evidence.accounting})"
+    return f"{column.meaning} ({column.unit}, counted as {formatting.accounting(evidence.accounting)})"
 
 
 def parameter_label(evidence: Evidence, parameter: str) -> str:

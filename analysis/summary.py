@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from analysis import coverage, formatting, measured
 from analysis.compare import Comparison, LossGap
@@ -67,20 +68,20 @@ def _headline(evidence: Evidence) -> str:
             f"One {evidence.noun}, {label}, was measured up to {end}: its loss goes from {highest} to {lowest} "
             "nats/token. There is nothing to compare it with."
         )
-    by_depth = points.pivot_table(index="depth", columns="label", values=y).dropna()
-    if by_depth.empty:
-        return f"The {evidence.noun}s have no depth in common, so their runs cannot be compared one to one."
-    best = by_depth.idxmin(axis=1)
-    where = f"each of the {len(best)} depths" if len(best) > 1 else "the one depth that all have"
+    side_by_side = measured.common_scales(evidence, list(evidence.names))
+    if side_by_side.empty:
+        return f"The {evidence.noun}s have no scale in common, so their runs cannot be compared one to one."
+    losses, spent = (pd.DataFrame(side_by_side[column]) for column in (y, evidence.settings.x))
+    best = losses.idxmin(axis=1)
+    where = f"each of the {len(best)} common scales" if len(best) > 1 else "the one common scale"
     if best.nunique() == 1:
-        spent = points.pivot_table(index="depth", columns="label", values="compute").loc[by_depth.index]
-        unequal = bool((spent.max(axis=1) > measured.SAME_COMPUTE * spent.min(axis=1)).any())
-        first = f"{best.iloc[0]} has the lowest measured loss at {where}{', not at equal compute' if unequal else ''}."
-    else:
-        last = best.index[-1]
-        first = (
-            f"No {evidence.noun} has the lowest measured loss at {where}; at the largest, {last}, it is {best[last]}."
+        ratio = float((spent.max(axis=1) / spent.min(axis=1)).max())
+        unequal = (
+            f", though compute there differs by a factor of up to {ratio:.2f}" if ratio > measured.SAME_COMPUTE else ""
         )
+        first = f"{best.iloc[0]} has the lowest measured loss at {where}{unequal}."
+    else:
+        first = f"No {evidence.noun} has the lowest measured loss at {where}; at the largest it is {best.iloc[-1]}."
     return f"{first} {_beyond(evidence, end)}"
 
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -31,8 +32,8 @@ def everything_said(directories) -> str:
 def test_the_answer_sets_what_was_measured_apart_from_what_is_not(directories):
     said = sentences_of(directories)
     measured, extrapolated = (" ".join(said[key]) for key in ("What these runs establish", "What is only extrapolated"))
-    assert "The measured loss of SambaY is lower than that of Transformer++ at all 4 depths" in measured
-    assert "They spent the same compute there." in measured
+    assert "The measured loss of SambaY is lower than that of Transformer++ at all 4 common scales" in measured
+    assert "They spent the same training compute there." in measured
     assert re.search(
         r"The loss falls with every step .* SambaY \(2\.\d+ to 1\.\d+ in 3 steps\) and Transformer", measured
     )
@@ -50,9 +51,28 @@ def test_a_lower_loss_that_cost_more_compute_is_not_called_equal(tmp_path):
         for depth, factor in ((8, 1.25), (12, 1.5))
     ]
     said = everything_said(runs)
-    assert "SambaY has the lowest measured loss at each of the 2 depths, not at equal compute." in said
-    assert "There SambaY spent 1.25 to 1.5 times the compute of Transformer++." in said
-    assert "the same compute" not in said
+    assert "SambaY has the lowest measured loss at each of the 2 common scales, though compute there" in said
+    assert "there differs by a factor of up to 1.50." in said
+    assert "There SambaY spent 1.25 to 1.5 times the training compute of Transformer++." in said
+    assert "the same training compute" not in said
+
+
+def test_runs_are_paired_by_scale_where_all_have_one_depth(tmp_path):
+    def at_width(name, width):
+        spec = spec_of(name, 8)
+        return replace(spec, scale=replace(spec.scale, width=width))
+
+    runs = [
+        write_run(tmp_path, at_width(name, width), loss=base - width / 50, compute_factor=(width / 32) ** 4 * more)
+        for name, base, more in (("sambay", 2.0, 1.1), ("transformer_pp", 2.1, 1.0))
+        for width in (32, 48, 64)
+    ]
+    # A fourth scale of one architecture stands beside none of the other's.
+    runs.append(write_run(tmp_path, at_width("sambay", 128), loss=0.5, compute_factor=4.0**4))
+    said = everything_said(runs)
+    assert "SambaY has the lowest measured loss at each of the 3 common scales, though compute there differs" in said
+    assert "lower than that of Transformer++ at all 3 common scales: by 0.1000 at" in said
+    assert "There SambaY spent 1.1 times the training compute of Transformer++." in said
 
 
 def test_a_clear_difference_of_the_limits_is_still_called_extrapolated(tmp_path):
