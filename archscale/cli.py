@@ -224,8 +224,8 @@ def _launch(name: str, cells: "list[Cell]", overrides: list[str], root: Path) ->
     executor = EXECUTORS[cluster.name](cluster)
     console = _console()
     orchestrator = Orchestrator(root=root, cells=cells, executor=executor, restarts=cluster.restarts)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, _interrupt)
     with LiveDisplay(cells, console) as display:
         try:
             states = orchestrator.run(display.watch)

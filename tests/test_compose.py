@@ -37,11 +37,11 @@ def test_a_value_set_in_one_cell_does_not_leak_into_the_next():
         ("scale.depth=-8", ["scale.depth = -8"]),
         ("scale.depth.x=3", ["scale.depth holds the value 8"]),
         ("scale.num_kv_heads=3", ["num_heads = 2", "num_kv_heads = 3"]),
-        ("scale.batch_tokens=1000", ["batch_tokens = 1000", "sequence_length = 256", "1024"]),
+        ("scale.batch_tokens=1000", ["batch_tokens = 1000", "sequence_length = 128", "1024"]),
         ("scale.tokens=1e6", ["scale.tokens = 1000000.0", "tokens_per_param = 20", "exactly one"]),
-        ("scale.tokens_per_param=0.001", ["less than one batch", "4096"]),
+        ("scale.tokens_per_param=0.001", ["less than one batch", "2048"]),
         ("scale.target_params=10", ["target_params = 10", "at least that"]),
-        ("arch.window=300", ["arch.window = 300", "at most 256"]),
+        ("arch.window=300", ["arch.window = 300", "at most 128"]),
         ("arch.mixers.mamba.stat_size=3", ["stat_size", "state_size"]),
         ("+scale.depth=8", ["write KEY=VALUE without + or ~"]),
         ("scale.depth", ["KEY=VALUE"]),
@@ -83,7 +83,7 @@ def test_width_follows_depth_along_the_ladder_and_so_do_the_rates():
 
 def test_batch_size_raises_the_rate_by_its_square_root():
     rate = load_spec([]).optim.learning_rate
-    assert load_spec(["scale.batch_tokens=16384"]).optim.learning_rate == pytest.approx(2 * rate, rel=1e-12)
+    assert load_spec(["scale.batch_tokens=8192"]).optim.learning_rate == pytest.approx(2 * rate, rel=1e-12)
 
 
 @pytest.mark.parametrize("arch", groups()["arch"])

@@ -85,8 +85,8 @@ def test_a_parametrization_is_one_class_and_a_yaml(conf, forget):
             return base_rate
 
     conf("parametrization/plain.yaml", "name: plain\n")
-    spec = load_spec(["parametrization=plain", "scale.depth=16", *TINY])
-    assert spec.optim.learning_rate == 1e-2
+    spec = load_spec(["parametrization=plain", "scale.depth=16", "scale.base.learning_rate=0.5", *TINY])
+    assert spec.optim.learning_rate == 0.5
     model = LanguageModel(spec)
     initialize(model, spec)
     assert model.embedding.weight.std().item() == pytest.approx(0.5, rel=0.05)

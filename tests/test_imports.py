@@ -21,6 +21,7 @@ LAYERS = [
     {"launch"},
     {"display", "choices"},
     {"cli"},
+    {"__main__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 

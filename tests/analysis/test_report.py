@@ -199,7 +199,7 @@ def test_two_points_give_no_fit_and_say_how_many_scales_are_needed(tmp_path):
 def test_without_a_finished_run_the_next_step_is_named(tmp_path):
     spec = spec_of("sambay", 8)
     table = RunTable.from_directories([fake_runs.write_spec(tmp_path, spec)])
-    with pytest.raises(UserError, match=r"no run of this study has finished \(1 pending\): run `archscale sweep`"):
+    with pytest.raises(UserError, match=r"no run of this study has finished \(1 pending\): `archscale sweep STUDY`"):
         write_report(**HEADER, table=table, missing=[], fit_settings=FitSettings(), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
