@@ -74,4 +74,4 @@ def test_every_file_the_readme_points_to_exists():
 
 
 def test_the_packaged_demo_has_the_sizes_of_the_text():
-    assert load_study("demo").zip["scale.target_params"] == [25e3, 46e3, 86e3, 160e3]
+    assert load_study("demo").zip["scale.target_params"] == [25_000, 46_000, 86_000, 160_000]
