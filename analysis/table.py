@@ -1,11 +1,13 @@
-"""RunTable: what a set of run directories measured, as two pandas tables with declared units.
+"""RunTable: what a set of runs measured, as two pandas tables with declared units.
 
-    run directories ──▶ runs    one row a run, finished or not          (columns: COLUMNS)
+    run directories,
+    wandb files     ──▶ runs    one row a run, finished or not          (columns: COLUMNS)
                         curves  one row a logged step of a run          (columns: CURVE_COLUMNS)
 
 Only finished runs enter a fit. Every other run stays in the table with its state, so that a report can name it.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ import pandas as pd
 
 from archscale.registry import UserError
 from archscale.runlog.directory import Result, RunDirectory, State
+from archscale.runlog.wandb_file import WandbRun
+from archscale.spec import RunSpec, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +118,29 @@ class RunTable:
         """
         rows, curves = [], []
         for directory in directories:
-            rows.append(_run_row(directory, (states or {}).get(directory.run_id)))
+            rows.append(_directory_row(directory, (states or {}).get(directory.run_id)))
             curves += [{"run_id": directory.run_id} | _curve_row(row) for row in directory.metrics()]
+        return cls._of(rows, curves)
+
+    @classmethod
+    def from_wandb(cls, runs: Iterable[WandbRun]) -> "RunTable":
+        """Runs as wandb recorded them: `merge_attempts` of the offline files gives one a run.
+
+        The config of a run is its spec, its summary the result; what lies beside a run directory alone (commit,
+        attempts, failure) is missing.
+
+        Raises:
+            UserError: when a run was not logged by this program, or is listed twice.
+        """
+        rows, curves = [], []
+        for run in runs:
+            rows.append(_wandb_row(run))
+            history = run.history.dropna(axis="columns", how="all").to_dict("records")
+            curves += [{"run_id": run.run_id} | _curve_row({str(k): v for k, v in row.items()}) for row in history]
+        return cls._of(rows, curves)
+
+    @classmethod
+    def _of(cls, rows: list[dict[str, Any]], curves: list[dict[str, Any]]) -> "RunTable":
         runs = pd.DataFrame(rows, columns=list(COLUMNS))
         twice = runs["run_id"][runs["run_id"].duplicated()]
         if len(twice):
@@ -163,30 +188,12 @@ class RunTable:
         return points.sort_values(["architecture", "compute", "run_id"], ignore_index=True)
 
 
-def _run_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
-    spec, status, result, provenance = (
-        directory.spec(),
-        directory.status(),
-        directory.result(),
-        directory.provenance(),
-    )
+def _directory_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
+    status, result, provenance = directory.status(), directory.result(), directory.provenance()
     on_disk: State = result.verdict if result else status.state if status else "pending"
-    return {
-        "run_id": directory.run_id,
-        "architecture": spec.arch.name,
-        "title": spec.arch.title or spec.arch.name,
-        "depth": spec.scale.depth,
-        "width": spec.scale.width,
-        "tokens": result.tokens if result else spec.tokens,
-        "state": state or on_disk,
+    return _run_row(directory.run_id, directory.spec(), result, state or on_disk) | {
         "failure": status.failure if status else None,
         "message": status.message if status else "",
-        "seed": spec.seed,
-        "parametrization": spec.parametrization.name,
-        "learning_rate": spec.optim.learning_rate,
-        "batch_tokens": spec.optim.batch_tokens,
-        "precision": spec.precision,
-        "corpus_hash": spec.data.content_hash,
         "attempts": len(directory.attempts()),
         "git_commit": provenance.get("git_commit"),
         "git_dirty": bool(provenance.get("git_dirty", False)),
@@ -194,6 +201,32 @@ def _run_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
         "torch_version": provenance.get("torch"),
         "started": provenance.get("started"),
         "path": str(directory.path),
+    }
+
+
+def _wandb_row(run: WandbRun) -> dict[str, Any]:
+    spec = from_mapping(RunSpec, run.config, where=f"wandb run {run.run_id}")
+    values: dict[str, Any] = {field.name: run.summary.get(field.name) for field in dataclasses.fields(Result)}
+    result = Result(**values) if "verdict" in run.summary else None
+    row = _run_row(run.run_id, spec, result, result.verdict if result else "interrupted")
+    return row | {"message": "", "git_dirty": False, "path": str(run.path.parent)}
+
+
+def _run_row(run_id: str, spec: RunSpec, result: Result | None, state: State) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "architecture": spec.arch.name,
+        "title": spec.arch.title or spec.arch.name,
+        "depth": spec.scale.depth,
+        "width": spec.scale.width,
+        "tokens": result.tokens if result else spec.tokens,
+        "state": state,
+        "seed": spec.seed,
+        "parametrization": spec.parametrization.name,
+        "learning_rate": spec.optim.learning_rate,
+        "batch_tokens": spec.optim.batch_tokens,
+        "precision": spec.precision,
+        "corpus_hash": spec.data.content_hash,
     } | _measured(result)
 
 

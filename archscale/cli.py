@@ -227,14 +227,17 @@ def _launch(name: str, cells: "list[Cell]", overrides: list[str], root: Path) ->
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, _interrupt)
     with LiveDisplay(cells, console) as display:
+        stopped = False
         try:
             states = orchestrator.run(display.watch)
         except KeyboardInterrupt:
+            stopped = True
             console.print("stopping: every run saves a checkpoint; the same command goes on from there")
             states = orchestrator.stop(display.watch)
     console.print(status_table(cells, states, name))
-    for line in failures(states):
-        console.print(line, style="red", highlight=False, markup=False)
+    if not stopped:
+        for line in failures(states, root):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0 if all(state.state in ("finished", "diverged") for state in states) else 1
 
 

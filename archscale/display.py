@@ -6,6 +6,7 @@ On a terminal one bar a run; where output goes to a file, one line whenever a ru
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from archscale.identity import short_count
 from archscale.launch.state import RunState, counts
-from archscale.runlog.directory import State
+from archscale.runlog.directory import RunDirectory, State
 from archscale.study import Cell
 
 STATE_STYLE: dict[State, str] = {
@@ -156,13 +157,21 @@ def status_table(cells: Sequence[Cell], states: Sequence[RunState], title: str) 
     return table
 
 
-def failures(states: Sequence[RunState]) -> list[str]:
-    """For every run that failed: what went wrong, and where to look."""
-    failed = [state for state in states if state.state == "failed"]
-    lines = [f"{state.run_id} failed ({state.failure}): {state.message}" for state in failed]
-    if failed:
-        name = failed[0].run_id
-        lines.append(f"`archscale logs {name}` shows the end of its log; `archscale retry {name}` runs it again")
+def failures(states: Sequence[RunState], root: Path, *, last_lines: int = 5) -> list[str]:
+    """For every run that failed, or never got as far as an attempt: what went wrong, its last lines, what to do."""
+    lines = []
+    for state in states:
+        if state.state == "failed":
+            lines.append(f"{state.run_id} failed ({state.failure}): {state.message}")
+        elif state.state in ("pending", "interrupted"):
+            lines.append(f"{state.run_id} is {state.state}: {state.message or 'its process ended without a verdict'}")
+        else:
+            continue
+        log = RunDirectory(root / state.run_id).log_path()
+        if log is not None:
+            lines += [f"    {line}" for line in log.read_text(errors="replace").splitlines()[-last_lines:]]
+    if any(state.state == "failed" for state in states):
+        lines.append("`archscale logs RUN` shows more of a log; `archscale retry RUN|STUDY` runs failed runs again")
     return lines
 
 

@@ -7,14 +7,23 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from analysis.table import RunTable
 from archscale.launch.claim import holder
 from archscale.launch.state import observe_cells
 from archscale.runlog.directory import RunDirectory
 from archscale.runlog.files import read_json
+from archscale.runlog.wandb_file import find_wandb_files, merge_attempts, read_wandb_file
 from archscale.study import Cell, expand, load_study
 from tests.support.corpora import write_corpus
+
+# What a run directory knows of a run beyond what wandb is told.
+BESIDE_THE_RUN = {"failure", "message", "attempts", "git_commit", "git_dirty", "archscale_version", "torch_version"} | {
+    "started",
+    "path",
+}
 
 STUDY = """
 overrides:
@@ -152,6 +161,23 @@ def test_two_orchestrators_at_once_start_every_run_once(sweep, uninterrupted):
     assert sweep.losses() == uninterrupted.losses()
 
 
+def tables(sweep: Sweep) -> list[pd.DataFrame]:
+    """The same runs read from their directories and from their offline wandb files."""
+    wandb = merge_attempts([read_wandb_file(path) for path in find_wandb_files(sweep.root)])
+    both = [RunTable.from_directories(sweep.directories), RunTable.from_wandb(wandb.values())]
+    columns = [name for name in both[0].runs.columns if name not in BESIDE_THE_RUN]
+    keys = ["run_id", "train_step"]
+    runs = [table.runs[columns].sort_values("run_id", ignore_index=True) for table in both]
+    return runs + [table.curves.sort_values(keys, ignore_index=True) for table in both]
+
+
+def test_wandb_files_give_the_same_table_as_the_run_directories(uninterrupted):
+    runs, from_wandb, curves, curves_from_wandb = tables(uninterrupted)
+    pd.testing.assert_frame_equal(runs, from_wandb)
+    pd.testing.assert_frame_equal(curves, curves_from_wandb)
+    assert len(curves) == 600
+
+
 def test_a_finished_sweep_starts_nothing(uninterrupted):
     before = uninterrupted.attempts()
     output = uninterrupted.finish()
@@ -194,7 +220,8 @@ def test_a_crash_of_one_run_is_shown_and_stops_no_other(tmp_path, sweep):
     assert process.returncode == 1
     assert sweep.states() == ["failed", "finished"]
     assert f"{broken.run_id} failed (bug)" in output
-    assert f"archscale logs {broken.run_id}" in output
+    assert "archscale logs RUN" in output
     log = broken.log_path()
     assert log is not None
     assert "Traceback" in log.read_text()
+    assert log.read_text().splitlines()[-1] in output
