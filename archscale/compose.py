@@ -34,6 +34,7 @@ from archscale.scaling.ladder import OptimConfig, ScaleConfig, plan_optim, scale
 from archscale.spec import (
     STRICT,
     ArchSpec,
+    DataChoice,
     DataSpec,
     ExecutionSpec,
     ParametrizationSpec,
@@ -42,15 +43,6 @@ from archscale.spec import (
     from_mapping,
     to_json,
 )
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DataConfig:
-    source: str
-    sequence_length: int
-    validation_tokens: int
-    tokenizer: str = "bytes"
-    path: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -73,7 +65,7 @@ class RunConfig:
     arch: ArchSpec
     parametrization: ParametrizationSpec
     scale: ScaleConfig
-    data: DataConfig
+    data: DataChoice
     optim: OptimConfig
     cluster: ClusterConfig
     seed: int = 0
@@ -224,15 +216,8 @@ def resolve(config: RunConfig) -> RunSpec:
     tied = config.arch.tie_embeddings
     at = Shape(depth=scale.depth, width=scale.width, tied=tied)
     base = Shape(depth=scale.base_depth, width=scale.base_width, tied=tied)
-    data = DataSpec(
-        source=config.data.source,
-        content_hash=content_hash(config.data.source, config.data.path),
-        vocab_size=tokenizer.vocab_size,
-        sequence_length=config.data.sequence_length,
-        validation_tokens=config.data.validation_tokens,
-        tokenizer=config.data.tokenizer,
-        path=config.data.path,
-    )
+    found = {"content_hash": content_hash(config.data.source, config.data.path), "vocab_size": tokenizer.vocab_size}
+    data = from_mapping(DataSpec, to_json(config.data) | found, where="data")
     parts = {
         "arch": config.arch,
         "scale": scale,

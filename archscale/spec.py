@@ -105,12 +105,10 @@ class ParametrizationSpec:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DataSpec:
-    """The corpus by content: `content_hash` is over its documents, wherever they lie on this machine."""
+class DataChoice:
+    """Which text, and how it is cut: what the user says of the data."""
 
     source: str
-    content_hash: str
-    vocab_size: int
     sequence_length: int
     validation_tokens: int
     tokenizer: str = "bytes"
@@ -127,13 +125,17 @@ class DataSpec:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OptimSpec:
-    """AdamW with linear warm-up and decay. `learning_rate` is the global rate at this scale, before per-role rules."""
+class DataSpec(DataChoice):
+    """The corpus by content: `content_hash` is over its documents, wherever they lie on this machine."""
 
-    learning_rate: float
-    batch_tokens: int
-    steps: int
-    warmup_steps: int
+    content_hash: str
+    vocab_size: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AdamWChoice:
+    """AdamW and the shape of its schedule: what is the same at every scale."""
+
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
@@ -142,7 +144,28 @@ class OptimSpec:
     schedule: Literal["linear", "constant"] = "linear"
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_tokens", "steps", "eps"):
+        for name in ("eps", "grad_clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"optim.{name} = {getattr(self, name)}: it must be positive")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optim.{name} = {getattr(self, name)}: it must lie in 0 … 1, below 1")
+        if self.weight_decay < 0:
+            raise ValueError(f"optim.weight_decay = {self.weight_decay}: it must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimSpec(AdamWChoice):
+    """AdamW with linear warm-up and decay. `learning_rate` is the global rate at this scale, before per-role rules."""
+
+    learning_rate: float
+    batch_tokens: int
+    steps: int
+    warmup_steps: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("learning_rate", "batch_tokens", "steps"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"optim.{name} = {getattr(self, name)}: it must be positive")
         if not 0 <= self.warmup_steps <= self.steps:

@@ -8,14 +8,14 @@
 Ren et al. 2025 (arXiv 2507.06607), section 3.1, with h_q = d, h_kv = d/4, head_dim 128, width_scale 1.
 """
 
-from typing import Literal
+import dataclasses
 
 from pydantic.dataclasses import dataclass
 
 from archscale.parametrizations import Parametrization, Shape
 from archscale.registry import UserError
 from archscale.scaling.count import ParameterCount, count_parameters
-from archscale.spec import STRICT, ArchSpec, OptimSpec, ScaleSpec, check_depth, from_mapping
+from archscale.spec import STRICT, AdamWChoice, ArchSpec, OptimSpec, ScaleSpec, check_depth, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -70,19 +70,14 @@ class ScaleConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OptimConfig:
+class OptimConfig(AdamWChoice):
     """AdamW and its schedule; warm-up as a fraction of the steps or as a number of tokens."""
 
     warmup_fraction: float | None = None
     warmup_tokens: float | None = None
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    grad_clip: float = 1.0
-    schedule: Literal["linear", "constant"] = "linear"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.warmup_fraction is None) == (self.warmup_tokens is None):
             raise ValueError(
                 f"optim.warmup_fraction = {self.warmup_fraction} and optim.warmup_tokens = {self.warmup_tokens}: "
@@ -169,15 +164,6 @@ def plan_optim(
     rate = rules.learning_rate(
         scale.base.learning_rate, at=at, base=base, batch_ratio=scale.batch_tokens / scale.base.batch_tokens
     )
-    return OptimSpec(
-        learning_rate=rate,
-        batch_tokens=scale.batch_tokens,
-        steps=steps,
-        warmup_steps=warmup,
-        weight_decay=optim.weight_decay,
-        beta1=optim.beta1,
-        beta2=optim.beta2,
-        eps=optim.eps,
-        grad_clip=optim.grad_clip,
-        schedule=optim.schedule,
-    )
+    shared = {entry.name: getattr(optim, entry.name) for entry in dataclasses.fields(AdamWChoice)}
+    own = {"learning_rate": rate, "batch_tokens": scale.batch_tokens, "steps": steps, "warmup_steps": warmup}
+    return from_mapping(OptimSpec, shared | own, where="optim")
