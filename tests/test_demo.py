@@ -45,7 +45,7 @@ def test_the_report_has_every_run_and_both_fits(root, runs):
     page = (folder / "report.html").read_text()
     assert all(identity in page for identity in runs["run_id"])
     fits = json.loads((folder / "fits.json").read_text())
-    assert sorted(fit["n"] for fit in fits["fits"]) == [4, 4]
+    assert sorted(fit["n"] for fit in fits["fits"].values()) == [4, 4]
     for figure in ("loss", "residuals", "training"):
         for kind in ("png", "svg", "pdf"):
             assert (folder / "figures" / f"{figure}.{kind}").stat().st_size > 1000
