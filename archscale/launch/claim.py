@@ -25,13 +25,21 @@ STALE_SECONDS = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """Who holds an attempt. `started_ticks` is the process's start in clock ticks since boot (/proc/<pid>/stat)."""
+    """Who holds an attempt. `started_ticks` is the process's start in clock ticks since boot (/proc/<pid>/stat).
+
+    `allocation` is the SLURM job that the process runs in, if any: its share of the host is its own.
+    """
 
     owner: str
     host: str
     pid: int
     started_ticks: int
     boot_id: str
+    allocation: str = ""
+
+    def shares_our_resources(self) -> bool:
+        """Whether the holder runs on the processors that this process may use."""
+        return (self.host, self.allocation) == (socket.gethostname(), _allocation())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,7 @@ def claim(directory: RunDirectory) -> Claim | None:
         pid=os.getpid(),
         started_ticks=_started_ticks(os.getpid()) or 0,
         boot_id=_boot_id(),
+        allocation=_allocation(),
     )
     folder = directory.path / "attempts"
     folder.mkdir(exist_ok=True)
@@ -114,6 +123,10 @@ def _started_ticks(pid: int) -> int | None:
         return None
     state, started = fields[0], fields[19]
     return None if state in "ZX" else int(started)
+
+
+def _allocation() -> str:
+    return os.environ.get("SLURM_JOB_ID", "")
 
 
 def _boot_id() -> str:

@@ -47,10 +47,11 @@ class Orchestrator:
             states = self.observe()
             watch(states)
             startable = sorted(filter(self.should_start, states), key=self.cost, reverse=True)
-            busy = sum(state.state == "running" or state.run_id in self.jobs for state in states)
+            running = [state for state in states if state.run_id in self.jobs or state.holder is not None]
+            busy = sum(state.holder is None or state.holder.shares_our_resources() for state in running)
             for state in startable[: max(0, self.executor.slots() - busy)]:
                 self.start(state.run_id)
-            if not startable and not busy:
+            if not startable and not running:
                 return states
             time.sleep(self.poll_seconds)
 

@@ -176,6 +176,26 @@ def test_a_run_held_by_a_living_process_is_watched_and_takes_a_slot(orchestrate,
     assert executor.most_at_once == 1
 
 
+def test_a_run_on_another_machine_takes_no_slot_here(orchestrate, tmp_path, cells, monkeypatch):
+    directory = RunDirectory(tmp_path / cells[0].run_id)
+    directory.create(cells[0].spec)
+    monkeypatch.setenv("SLURM_JOB_ID", "another allocation")
+    held = claim(directory)
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert held is not None
+    assert not held.lock.shares_our_resources()
+    executor = ScriptedExecutor([finish])
+
+    def sleep(_: float) -> None:
+        if len(executor.started) == 4 and directory.result() is None:
+            finish(directory, held.attempt)
+            held.release()
+
+    monkeypatch.setattr("archscale.launch.orchestrator.time.sleep", sleep)
+    assert orchestrate(executor) == ["finished"] * 5
+    assert executor.most_at_once == 2
+
+
 def test_specs_are_frozen_by_the_first_sweep(orchestrate, tmp_path, cells):
     orchestrate(ScriptedExecutor([finish]))
     directory = RunDirectory(tmp_path / cells[0].run_id)
