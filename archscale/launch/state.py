@@ -9,8 +9,10 @@ no living claim           → the last verdict in status.json; without one for t
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from archscale.launch.claim import Lock, holder
+from archscale.registry import UserError
 from archscale.runlog.directory import Failure, Result, RunDirectory, State
 from archscale.runlog.files import read_json
 from archscale.study import Cell
@@ -44,7 +46,7 @@ def observe(directory: RunDirectory, steps: int) -> RunState:
     # The holder writes its result before it lets go: look again, or a run that ended between the two looks is lost.
     if lock is None and (result := directory.result()) is not None:
         return _ended(directory, result, len(attempts))
-    beat = (read_json(directory.attempt_path(attempts[-1]) / "heartbeat.json") if attempts else None) or {}
+    beat = _heartbeat(directory, attempts)
     current = status is not None and bool(attempts) and status.attempt == attempts[-1]
     state: State
     if lock is not None:
@@ -66,6 +68,14 @@ def observe(directory: RunDirectory, steps: int) -> RunState:
         attempts=len(attempts),
         holder=lock,
     )
+
+
+def _heartbeat(directory: RunDirectory, attempts: list[int]) -> dict[str, Any]:
+    """Progress of the newest attempt. Heartbeats are not synced, so a crash of the machine may leave one empty."""
+    try:
+        return (read_json(directory.attempt_path(attempts[-1]) / "heartbeat.json") if attempts else None) or {}
+    except UserError:
+        return {}
 
 
 def observe_cells(cells: list[Cell], root: Path) -> list[RunState]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from archscale.registry import UserError, unknown
 from archscale.runlog.files import read_json, write_json
 from archscale.runlog.metrics import read_metrics
-from archscale.spec import RunSpec, from_json, to_json
+from archscale.spec import RunSpec, from_json, from_mapping, to_json
 
 State = Literal["pending", "running", "interrupted", "finished", "diverged", "failed"]
 Failure = Literal["bug", "out_of_memory", "infrastructure"]
@@ -107,7 +107,7 @@ class RunDirectory:
 
     def status(self) -> Status | None:
         values = read_json(self.path / "status.json")
-        return None if values is None else Status(**values)
+        return None if values is None else from_mapping(Status, values, where=str(self.path / "status.json"))
 
     def write_status(self, status: Status) -> None:
         """Record the verdict of an attempt: beside the attempt, where it stays, and as the run's latest."""
@@ -125,11 +125,11 @@ class RunDirectory:
     def verdicts(self) -> list[Status]:
         """Of every attempt that left one; a killed attempt leaves none."""
         found = (read_json(self.attempt_path(number) / "verdict.json") for number in self.attempts())
-        return [Status(**values) for values in found if values is not None]
+        return [from_mapping(Status, values, where=f"verdict of {self.path}") for values in found if values is not None]
 
     def result(self) -> Result | None:
         values = read_json(self.path / "result.json")
-        return None if values is None else Result(**values)
+        return None if values is None else from_mapping(Result, values, where=str(self.path / "result.json"))
 
     def write_result(self, result: Result) -> None:
         write_json(self.path / "result.json", asdict(result))

@@ -6,6 +6,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from archscale.registry import UserError
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`; a reader or a crash at any moment sees the old file or the new one."""
@@ -35,10 +37,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in `path`, or None when the file does not exist."""
+    """The object in `path`, or None when the file does not exist.
+
+    Raises:
+        UserError: when the file holds anything else: we write whole files, so somebody or some disk has changed it.
+    """
     try:
-        text = path.read_text()
+        value = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    value: dict[str, Any] = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or delete it to do that part again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged (no JSON object): restore it, or delete it to do that part again")
     return value

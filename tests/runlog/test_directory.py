@@ -95,3 +95,13 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path):
         find_run(tmp_path, "samb")
     with pytest.raises(UserError, match="unknown run 'othr'. Did you mean 'other'"):
         find_run(tmp_path, "othr")
+
+
+@pytest.mark.parametrize("name", ["spec.json", "status.json", "result.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3}', "\x00\x00"])
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    directory = RunDirectory(tmp_path)
+    with pytest.raises(UserError, match=name.replace(".", r"\.")) as error:
+        {"spec.json": directory.spec, "status.json": directory.status, "result.json": directory.result}[name]()
+    assert "\n" not in str(error.value)
