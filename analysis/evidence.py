@@ -16,7 +16,7 @@ from analysis.compare import Comparison, LossGap, compare_all
 from analysis.fit import Fit, fit_groups
 from analysis.holdout import HoldOut, hold_out_largest
 from analysis.laws import LAWS, Law
-from analysis.table import COLUMNS, RunTable
+from analysis.table import COLUMNS, NUMERIC, RunTable
 from archscale.registry import UserError, unknown
 from archscale.spec import FitSettings
 
@@ -80,9 +80,11 @@ def check_settings(settings: FitSettings) -> None:
         UserError: for a law or a column that does not exist.
     """
     LAWS[settings.law]
-    for column in (settings.x, settings.y, settings.group):
-        if column not in COLUMNS:
-            raise unknown("column", column, COLUMNS)
+    for column in (settings.x, settings.y):
+        if column not in NUMERIC:
+            raise unknown("column of numbers", column, NUMERIC)
+    if settings.group not in COLUMNS:
+        raise unknown("column", settings.group, COLUMNS)
 
 
 def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) -> Evidence:

@@ -148,6 +148,8 @@ def tick_text(value: float, ticks: list[float]) -> str:
 
 
 def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    if not high > low:
+        return [low]
     raw = (high - low) / most
     magnitude = 10 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw)

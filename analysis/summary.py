@@ -75,9 +75,10 @@ def _headline(evidence: Evidence) -> str:
     best = losses.idxmin(axis=1)
     where = f"each of the {len(best)} common scales" if len(best) > 1 else "the one common scale"
     if best.nunique() == 1:
+        what = COLUMNS[evidence.settings.x].meaning.lower()
         ratio = float((spent.max(axis=1) / spent.min(axis=1)).max())
         unequal = (
-            f", though compute there differs by a factor of up to {ratio:.2f}" if ratio > measured.SAME_COMPUTE else ""
+            f", though {what} there differs by a factor of up to {ratio:.2f}" if ratio > measured.SAME_COMPUTE else ""
         )
         first = f"{best.iloc[0]} has the lowest measured loss at {where}{unequal}."
     else:

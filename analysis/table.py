@@ -74,7 +74,7 @@ CURVE_COLUMNS: Mapping[str, Column] = {
     "train_loss": COLUMNS["train_loss"],
     "validation_loss": COLUMNS["validation_loss"],
     "learning_rate": COLUMNS["learning_rate"],
-    "grad_norm": Column(meaning="Gradient norm"),
+    "gradient_norm": Column(meaning="Gradient norm"),
 }
 
 # Columns that are missing until a run has a result.
@@ -88,6 +88,9 @@ _MEASURED = (
     "tokens_per_second",
     "train_seconds",
 )
+
+# What a law may be fitted to.
+NUMERIC = (*_MEASURED, "tokens", "depth", "width", "learning_rate", "batch_tokens")
 
 # What every run of one fit must share; with two values of it, losses or compute are not on one scale.
 _ONE_OF = {

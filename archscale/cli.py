@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -163,12 +164,14 @@ def cancel(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROO
 def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Run failed runs again, from their checkpoints. Diverged runs stay: they are data."""
     from archscale.launch.control import cells_of, reopen_failed
+    from archscale.study import is_study, load_study
 
     cells = cells_of(target, overrides or [], root)
     if not reopen_failed(cells, root):
         _console().print(f"{target} has no failed runs")
         return
-    raise typer.Exit(_launch(target, cells, overrides or [], root))
+    fixed = load_study(target).overrides if is_study(target) else ()
+    raise typer.Exit(_launch(target, cells, [*fixed, *(overrides or [])], root))
 
 
 @app.command()
@@ -234,6 +237,8 @@ def _launch(name: str, cells: "list[Cell]", overrides: list[str], root: Path) ->
             stopped = True
             console.print("stopping: every run saves a checkpoint; the same command goes on from there")
             states = orchestrator.stop(display.watch)
+            if any(state.state == "running" for state in states):
+                console.print("runs that another sweep started go on: `archscale cancel` stops them too")
     console.print(status_table(cells, states, name))
     if not stopped:
         for line in failures(states, root):
@@ -247,7 +252,7 @@ def _interrupt(*_: object) -> None:
 
 def _console() -> Console:
     """Full lines where output is piped; the terminal's own width otherwise."""
-    return Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "160")))
+    return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((160, 24)).columns)
 
 
 def _print_json(value: object) -> None:
@@ -258,6 +263,7 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         app()
-    except UserError as error:
+    except (UserError, OSError) as error:
+        # An OSError that gets here names the file that could not be read or written: --root, --conf, a study.
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -101,7 +101,10 @@ class ParametrizationSpec:
 
     name: str
     embedding_std: float | None = None
-    hidden_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.embedding_std is not None and self.embedding_std <= 0:
+            raise ValueError(f"parametrization.embedding_std = {self.embedding_std}: it must be positive, or null")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

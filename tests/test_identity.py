@@ -41,7 +41,7 @@ def test_paths_resources_and_logging_do_not_change_the_identity(change):
         {"optim.steps": 11},
         {"optim.weight_decay": 0.0},
         {"data.content_hash": "fedcba9876543210"},
-        {"parametrization.hidden_std": 0.01},
+        {"parametrization.embedding_std": 0.01},
     ],
     ids=str,
 )

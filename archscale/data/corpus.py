@@ -6,7 +6,7 @@ Preparation writes a temporary folder and renames it, so that two processes may 
 killed one leaves nothing half-made under the final name.
 """
 
-import json
+import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
@@ -18,7 +18,8 @@ from archscale.data.sources import SOURCES, content_hash, is_validation
 from archscale.data.tokenizing import TOKENIZERS
 from archscale.paths import data_folder
 from archscale.registry import UserError
-from archscale.spec import DataSpec
+from archscale.runlog.files import sync_folder, write_json
+from archscale.spec import DataSpec, from_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,14 @@ def open_corpus(data: DataSpec, root: Path) -> Corpus:
     folder = data_folder(root) / f"{data.source}-{data.tokenizer}-{data.content_hash}"
     if not (folder / "manifest.json").exists():
         _prepare(data, folder)
-    manifest = Manifest(**json.loads((folder / "manifest.json").read_text()))
+    manifest = _read_manifest(folder)
     dtype = TOKENIZERS[data.tokenizer].dtype
+    for part, tokens in (("train", manifest.train_tokens), ("validation", manifest.validation_tokens)):
+        size = (folder / f"{part}.bin").stat().st_size if (folder / f"{part}.bin").exists() else 0
+        if size != tokens * np.dtype(dtype).itemsize:
+            raise UserError(
+                f"{folder}/{part}.bin has {size} bytes, not {tokens} tokens: delete {folder} to make it anew"
+            )
     train, validation = (np.memmap(folder / f"{part}.bin", dtype=dtype, mode="r") for part in ("train", "validation"))
     if len(validation) <= data.sequence_length or len(train) <= data.sequence_length:
         raise UserError(
@@ -60,6 +67,13 @@ def open_corpus(data: DataSpec, root: Path) -> Corpus:
             f"{len(validation)} validation tokens; use shorter sequences or more text"
         )
     return Corpus(folder=folder, manifest=manifest, train=train, validation=validation)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        return from_json(Manifest, (folder / "manifest.json").read_text(), where=str(folder / "manifest.json"))
+    except (UserError, UnicodeDecodeError):
+        raise UserError(f"{folder}/manifest.json is damaged: delete {folder} to make it anew") from None
 
 
 def _prepare(data: DataSpec, folder: Path) -> None:
@@ -86,6 +100,9 @@ def _prepare(data: DataSpec, folder: Path) -> None:
                 tokens[part] += len(ids)
                 if part == "train":
                     counts += np.bincount(ids, minlength=tokenizer.vocab_size)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
         if not all(tokens.values()):
             raise UserError(
                 f"data source {data.source!r} gives {tokens['train']} training and {tokens['validation']} validation "
@@ -100,9 +117,10 @@ def _prepare(data: DataSpec, folder: Path) -> None:
             validation_documents=documents["validation"],
             unigram_entropy=entropy(counts),
         )
-        (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+        write_json(temporary / "manifest.json", asdict(manifest))
         try:
             temporary.rename(folder)
+            sync_folder(folder.parent)
         except OSError:
             # Another process was first: its folder has the same content, since the hash names it.
             if not (folder / "manifest.json").exists():

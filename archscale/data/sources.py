@@ -5,6 +5,7 @@ Python standard library (about 12 MB), without its test suites, which Debian's p
 """
 
 import hashlib
+import os
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def content_hash(source: str, path: str | None) -> str:
     """
     total, documents = hashlib.blake2b(digest_size=8), 0
     for document in SOURCES[source](path):
-        total.update(f"{document.name}\0{len(document.content)}\0".encode())
+        total.update(os.fsencode(document.name) + f"\0{len(document.content)}\0".encode())
         total.update(document.content)
         documents += 1
     if not documents:
@@ -69,5 +70,5 @@ def content_hash(source: str, path: str | None) -> str:
 
 def is_validation(document: Document, *, one_in: int = 20) -> bool:
     """The split, by file: a document's own name decides, so that adding files moves none between the parts."""
-    digest = hashlib.blake2b(document.name.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(os.fsencode(document.name), digest_size=8).digest()
     return int.from_bytes(digest) % one_in == 0

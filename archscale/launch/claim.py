@@ -5,22 +5,26 @@ rename onto a folder that is not empty fails, so of several contenders one wins;
 it works on network file systems. A new number may be taken only when the newest attempt is over: released, or stale.
 
 A lock names owner, host, process and the process's start time, and its holder touches `heartbeat.json` every second.
-Stale means: on the same host, the process is gone (or the number belongs to another process by now); elsewhere, no
-heartbeat for STALE_SECONDS, measured on the file server's clock.
+Stale means: where the holder's process could be seen (same host, boot and process namespace), that it is gone or its
+number belongs to another by now; elsewhere, no heartbeat for STALE_SECONDS, measured on the file server's clock. A
+holder that was taken for dead, because it was suspended for long, finds a newer attempt and ends itself.
 """
 
 import json
 import os
 import shutil
 import socket
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from archscale.runlog.directory import RunDirectory
 from archscale.runlog.files import read_json, sync_folder, write_json
+from archscale.spec import from_mapping
 
 STALE_SECONDS = 120.0
+HELD_BY_ANOTHER = 75  # exit status of a job that found its run taken: EX_TEMPFAIL of sysexits.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class Lock:
     pid: int
     started_ticks: int
     boot_id: str
+    process_namespace: str = ""
     allocation: str = ""
 
     def shares_our_resources(self) -> bool:
@@ -60,6 +65,10 @@ class Claim:
         temporary.write_text(json.dumps(progress))
         temporary.replace(self.path / "heartbeat.json")
 
+    def is_lost(self) -> bool:
+        """Whether another process has taken the run since: it must have found this one without a heartbeat."""
+        return max(self.directory.attempts(), default=0) != self.attempt
+
     def release(self) -> None:
         (self.path / "lock.json").replace(self.path / "released.json")
 
@@ -78,6 +87,7 @@ def claim(directory: RunDirectory) -> Claim | None:
         pid=os.getpid(),
         started_ticks=_started_ticks(os.getpid()) or 0,
         boot_id=_boot_id(),
+        process_namespace=_process_namespace(),
         allocation=_allocation(),
     )
     folder = directory.path / "attempts"
@@ -104,13 +114,15 @@ def _holder_of(path: Path) -> Lock | None:
     values = read_json(path / "lock.json")
     if values is None:
         return None
-    lock = Lock(**values)
+    lock = from_mapping(Lock, values, where=str(path / "lock.json"))
     return lock if _alive(lock, path) else None
 
 
 def _alive(lock: Lock, path: Path) -> bool:
-    if lock.host == socket.gethostname():
-        return lock.boot_id == _boot_id() and _started_ticks(lock.pid) == lock.started_ticks
+    if lock.host == socket.gethostname() and lock.boot_id != _boot_id():
+        return False
+    if (lock.host, lock.process_namespace) == (socket.gethostname(), _process_namespace()):
+        return _started_ticks(lock.pid) == lock.started_ticks
     beats = [file.stat().st_mtime for file in (path / "heartbeat.json", path / "lock.json") if file.exists()]
     return bool(beats) and _server_now(path) - max(beats) < STALE_SECONDS
 
@@ -129,6 +141,11 @@ def _allocation() -> str:
     return os.environ.get("SLURM_JOB_ID", "")
 
 
+def _process_namespace() -> str:
+    """Containers may share a host's name, and not see each other's processes."""
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -136,7 +153,10 @@ def _boot_id() -> str:
 def _server_now(folder: Path) -> float:
     """The time on the clock that stamps files in `folder`, which may be another machine's."""
     probe = folder / f".now.{uuid.uuid4().hex}"
-    probe.touch()
+    try:
+        probe.touch()
+    except OSError:  # somebody else's runs, or a read-only copy: this machine's clock has to do
+        return time.time()
     try:
         return probe.stat().st_mtime
     finally:

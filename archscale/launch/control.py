@@ -28,16 +28,27 @@ def cells_of(target: str, overrides: Sequence[str], root: Path) -> list[Cell]:
 
 
 def cancel_runs(cells: list[Cell], root: Path) -> list[str]:
-    """Send SIGTERM to the holder of every running run on this machine; a line for each says what happened."""
+    """Stop the runs that run on this machine, and keep sweeps under way from starting them again.
+
+    Returns a line for each running run that says what happened.
+    """
     lines = []
     for state in observe_cells(cells, root):
+        directory = RunDirectory(root / state.run_id)
+        if directory.exists() and state.state not in ("finished", "diverged"):
+            directory.cancel()
         if state.holder is None:
             continue
         if state.holder.host != socket.gethostname():
             lines.append(f"{state.run_id}: runs on {state.holder.host}; cancel it there")
             continue
-        os.kill(state.holder.pid, signal.SIGTERM)
-        lines.append(f"{state.run_id}: asked process {state.holder.pid} to save a checkpoint and stop")
+        try:
+            os.kill(state.holder.pid, signal.SIGTERM)
+            lines.append(f"{state.run_id}: asked process {state.holder.pid} to save a checkpoint and stop")
+        except ProcessLookupError:
+            lines.append(f"{state.run_id}: ended by itself just now")
+        except PermissionError:
+            lines.append(f"{state.run_id}: process {state.holder.pid} belongs to another user; ask them to cancel it")
     return lines or ["nothing is running"]
 
 

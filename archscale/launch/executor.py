@@ -21,8 +21,8 @@ class Job(Protocol):
 
 
 class Executor(Protocol):
-    def slots(self) -> int:
-        """How many runs may run at once."""
+    def slots(self, threads: int) -> int:
+        """How many runs of so many threads may run at once."""
         ...
 
     def submit(self, run: Path, *, threads: int) -> Job: ...

@@ -4,6 +4,7 @@ It reads spec.json and nothing else, claims the run, trains, and leaves a verdic
 SIGHUP and SIGUSR2 (SLURM's preemption warning) make it save a checkpoint after the current step and stop.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from archscale.launch.claim import Claim, claim
+from archscale.launch.claim import HELD_BY_ANOTHER, Claim, claim
 from archscale.registry import UserError
 from archscale.runlog.directory import Failure, Result, RunDirectory, Status
 from archscale.runlog.metrics import MetricsFile
@@ -24,8 +25,8 @@ from archscale.runlog.wandb_writer import WandbWriter
 from archscale.spec import to_json
 
 INTERRUPTED = 130
-HELD_BY_ANOTHER = 75  # EX_TEMPFAIL of sysexits.h
 HEARTBEAT_SECONDS = 1.0
+_INFRASTRUCTURE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETUNREACH}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -72,7 +73,7 @@ def failure_class(error: BaseException) -> Failure:
         return "out_of_memory"
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
         return "out_of_memory"
-    return "infrastructure" if isinstance(error, OSError) else "bug"
+    return "infrastructure" if isinstance(error, OSError) and error.errno in _INFRASTRUCTURE else "bug"
 
 
 def _failed(taken: Claim, progress: Progress, failure: Failure, message: str) -> Status:
@@ -132,7 +133,13 @@ def _heartbeat(taken: Claim, progress: Progress) -> Iterator[None]:
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_SECONDS):
-            taken.beat(asdict(progress))
+            try:
+                if taken.is_lost():
+                    print("another process holds this run by now: ending without a trace", file=sys.stderr)  # noqa: T201
+                    os._exit(HELD_BY_ANOTHER)
+                taken.beat(asdict(progress))
+            except OSError as error:  # a full disk or a file server away for a while: the next beat may succeed
+                print(f"no heartbeat: {error}", file=sys.stderr)  # noqa: T201
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

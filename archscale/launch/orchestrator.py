@@ -6,6 +6,7 @@ All state is in the run directories. A run that another process holds is watched
 killed goes on from its checkpoint; a failure of class "bug" stays failed until `archscale retry`.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archscale.data.corpus import open_corpus
+from archscale.launch.claim import HELD_BY_ANOTHER, holder
 from archscale.launch.executor import Executor, Job
 from archscale.launch.state import RunState, observe_cells
 from archscale.runlog.directory import RunDirectory
+from archscale.spec import to_json
 from archscale.study import Cell
 
 Watcher = Callable[[list[RunState]], None]
@@ -34,11 +37,19 @@ class Orchestrator:
     starts: Counter[str] = field(default_factory=Counter)
 
     def prepare(self) -> None:
-        """Freeze every spec, and prepare the corpora once instead of once a run."""
-        for cell in self.cells:
-            RunDirectory(self.root / cell.run_id).create(cell.spec)
-        for data in {cell.spec.data.content_hash: cell.spec.data for cell in self.cells}.values():
+        """Prepare the corpora, once instead of once a run, then freeze every spec.
+
+        A run that is neither over nor held takes how it is carried out (device, threads, logging) from this sweep:
+        what it computes is the same, since the identity is.
+        """
+        for data in {json.dumps(to_json(cell.spec.data)): cell.spec.data for cell in self.cells}.values():
             open_corpus(data, self.root)
+        for cell in self.cells:
+            directory = RunDirectory(self.root / cell.run_id)
+            if directory.exists() and directory.result() is None and holder(directory) is None:
+                directory.refreeze(cell.spec)
+            else:
+                directory.create(cell.spec)
 
     def run(self, watch: Watcher) -> list[RunState]:
         """Until every cell has a verdict that this sweep will not change; returns the last observation."""
@@ -49,7 +60,8 @@ class Orchestrator:
             startable = sorted(filter(self.should_start, states), key=self.cost, reverse=True)
             running = [state for state in states if state.run_id in self.jobs or state.holder is not None]
             busy = sum(state.holder is None or state.holder.shares_our_resources() for state in running)
-            for state in startable[: max(0, self.executor.slots() - busy)]:
+            threads = max(cell.spec.execution.threads for cell in self.cells)
+            for state in startable[: max(0, self.executor.slots(threads) - busy)]:
                 self.start(state.run_id)
             if not startable and not running:
                 return states
@@ -58,12 +70,17 @@ class Orchestrator:
     def observe(self) -> list[RunState]:
         """Reap the jobs that have ended, then read every run's files."""
         for identity, job in list(self.jobs.items()):
-            if job.exit_status() is not None:
+            status = job.exit_status()
+            if status is not None:
                 del self.jobs[identity]
+            if status == HELD_BY_ANOTHER:  # another sweep was faster: that was no start of ours
+                self.starts[identity] -= 1
         return observe_cells(list(self.cells), self.root)
 
     def should_start(self, state: RunState) -> bool:
         if state.run_id in self.jobs or self.starts[state.run_id] > self.restarts:
+            return False
+        if RunDirectory(self.root / state.run_id).cancelled():
             return False
         if state.state == "failed":
             return state.failure in ("out_of_memory", "infrastructure")

@@ -54,7 +54,9 @@ def observe(directory: RunDirectory, steps: int) -> RunState:
     elif not attempts:
         state = "pending"
     else:
-        state = status.state if status is not None and current else "interrupted"
+        # A verdict of "finished" without its result is a run whose files somebody has thinned out: do it again.
+        known = status is not None and current and status.state not in ("finished", "diverged")
+        state = status.state if status is not None and known else "interrupted"
     over = status is not None and current and lock is None
     return RunState(
         run_id=directory.run_id,

@@ -6,6 +6,7 @@
         metrics.jsonl          the local mirror of the log, a row per logged step
         result.json            written once, when the run has finished or diverged
         checkpoint.pt          the last checkpoint
+        cancelled              while it is there, sweeps under way do not start the run again
         launch.log             what a process said before it had an attempt to log to
         attempts/<N>/          lock.json (who holds the run), heartbeat.json (progress, a row a second),
                                verdict.json, provenance.json, diff.patch, packages.txt, log.txt, wandb/
@@ -95,6 +96,19 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "spec.json").exists():
             write_json(self.path / "spec.json", to_json(spec))
+
+    def refreeze(self, spec: RunSpec) -> None:
+        """Freeze `spec`, of the same identity, in the place of the one that is there; forget an earlier cancel."""
+        if self.spec() != spec:
+            write_json(self.path / "spec.json", to_json(spec))
+        (self.path / "cancelled").unlink(missing_ok=True)
+
+    def cancel(self) -> None:
+        """Ask sweeps that are under way not to start this run again; the next sweep may."""
+        (self.path / "cancelled").touch()
+
+    def cancelled(self) -> bool:
+        return (self.path / "cancelled").exists()
 
     def exists(self) -> bool:
         return (self.path / "spec.json").exists()

@@ -1,7 +1,9 @@
 """Where a result came from: code version, packages, machine, command. Provenance never enters a run's identity."""
 
 import importlib.metadata
+import os
 import platform
+import shlex
 import socket
 import subprocess
 import sys
@@ -11,6 +13,9 @@ from typing import Any
 
 import archscale
 from archscale.runlog.files import write_atomically, write_json
+
+COMMAND = "ARCHSCALE_COMMAND"
+"""Environment variable in which an executor tells a job the command that its user gave."""
 
 
 def write_provenance(folder: Path) -> None:
@@ -24,7 +29,7 @@ def write_provenance(folder: Path) -> None:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "processors": platform.processor() or platform.machine(),
-        "command": " ".join(sys.orig_argv),
+        "command": os.environ.get(COMMAND) or shlex.join(sys.orig_argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / "provenance.json", values)
@@ -50,7 +55,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

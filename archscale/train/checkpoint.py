@@ -4,12 +4,14 @@ The data order and the init are functions of the seed, so there is no other stat
 """
 
 import io
+import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from archscale.registry import UserError
 from archscale.runlog.files import write_atomically
 
 
@@ -34,10 +36,18 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Load in place; the start position when there is no checkpoint yet."""
+    """Load in place; the start position when there is no checkpoint yet.
+
+    Raises:
+        UserError: when the file is damaged, or holds another model.
+    """
     if not path.exists():
         return Position()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Position(**state["position"])
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Position(**state["position"])
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{path} is no checkpoint of this run ({reason}): delete it to start the run over") from None

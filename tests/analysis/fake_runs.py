@@ -160,7 +160,11 @@ def write_curve(directory: RunDirectory, spec: RunSpec, final: float) -> None:
     for step in range(5, steps + 1, 5):
         mean = final + (np.log(256) - final) * (1 - np.log(step) / np.log(steps)) ** 1.5
         row: dict[str, float] = {"train_step": step, "tokens": step * spec.optim.batch_tokens}
-        row |= {"train_loss": float(mean + 0.03 * generator.standard_normal()), "learning_rate": 1e-3, "grad_norm": 0.5}
+        row |= {
+            "train_loss": float(mean + 0.03 * generator.standard_normal()),
+            "learning_rate": 1e-3,
+            "gradient_norm": 0.5,
+        }
         if step % (steps // 10) < 5 or step == steps:
             row["validation_loss"] = float(mean)
         file.append(row)

@@ -51,7 +51,7 @@ def test_a_lower_loss_that_cost_more_compute_is_not_called_equal(tmp_path):
         for depth, factor in ((8, 1.25), (12, 1.5))
     ]
     said = everything_said(runs)
-    assert "SambaY has the lowest measured loss at each of the 2 common scales, though compute there" in said
+    assert "SambaY has the lowest measured loss at each of the 2 common scales, though training compute there" in said
     assert "there differs by a factor of up to 1.50." in said
     assert "There SambaY spent 1.25 to 1.5 times the training compute of Transformer++." in said
     assert "the same training compute" not in said
@@ -70,7 +70,10 @@ def test_runs_are_paired_by_scale_where_all_have_one_depth(tmp_path):
     # A fourth scale of one architecture stands beside none of the other's.
     runs.append(write_run(tmp_path, at_width("sambay", 128), loss=0.5, compute_factor=4.0**4))
     said = everything_said(runs)
-    assert "SambaY has the lowest measured loss at each of the 3 common scales, though compute there differs" in said
+    assert (
+        "SambaY has the lowest measured loss at each of the 3 common scales, though training compute there differs"
+        in said
+    )
     assert "lower than that of Transformer++ at all 3 common scales: by 0.1000 at" in said
     assert "There SambaY spent 1.1 times the training compute of Transformer++." in said
 

@@ -72,7 +72,7 @@ class ScriptedExecutor:
     most_at_once: int = 0
     jobs: list[ScriptedJob] = field(default_factory=list)
 
-    def slots(self) -> int:
+    def slots(self, threads: int) -> int:
         return self.slot_count
 
     def submit(self, run: Path, *, threads: int) -> ScriptedJob:
