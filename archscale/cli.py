@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -181,6 +182,7 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
     from analysis.table import RunTable
     from archscale.launch.state import observe_cells
     from archscale.paths import study_folder
+    from archscale.plan import recount
     from archscale.runlog.directory import RunDirectory
     from archscale.study import expand, load_study
 
@@ -188,11 +190,12 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
     cells = expand(loaded, overrides or [])
     states = {state.run_id: state.state for state in observe_cells(cells, root)}
     present = [RunDirectory(root / cell.run_id) for cell in cells if (root / cell.run_id / "spec.json").exists()]
+    table = RunTable.from_directories(present, states)
     path = write_report(
         name=loaded.name,
         title=loaded.title or loaded.name,
         question=loaded.question,
-        table=RunTable.from_directories(present, states),
+        table=replace(table, runs=recount(table.runs, cells)),
         missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
         fit_settings=loaded.fit,
         out=study_folder(root, loaded.name),

@@ -7,12 +7,14 @@ pays for Hydra once per combination of groups.
 """
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -56,6 +58,8 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         if self.max_parallel_runs is not None and self.max_parallel_runs < 1:
             raise ValueError(f"cluster.max_parallel_runs = {self.max_parallel_runs}: use at least 1, or null")
+        if self.restarts < 0:
+            raise ValueError(f"cluster.restarts = {self.restarts}: use 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -117,6 +121,13 @@ def parse_overrides(overrides: Iterable[str]) -> list[Override]:
     return parsed
 
 
+def quoted(text: str) -> str:
+    """A string in Hydra's override grammar, whatever characters it has."""
+    # Inside single quotes a backslash counts only before a quote, or at the end, where it would escape the closing one.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
 def load_config(overrides: Sequence[str]) -> RunConfig:
     """Compose and validate.
 
@@ -153,15 +164,19 @@ def load_config(overrides: Sequence[str]) -> RunConfig:
 def _compose_groups(choices: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     *own, package = folders
-    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
+    search = [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in own)}]"] if own else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(package)):
             composed = hydra_compose("config", [*search, *(f"{group}={choice}" for group, choice in choices)])
         values = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         chosen = " ".join(f"{group}={choice}" for group, choice in choices)
-        raise UserError(f"configuration {chosen}: {str(error).splitlines()[0]}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"configuration {chosen}: {reason}") from None
     assert isinstance(values, dict)
+    for group, choice in choices:
+        if not isinstance(values.get(group) or {}, dict):
+            raise UserError(f"{group_file(group, choice)}: it must be a mapping of the fields of {group}")
     return {str(key): value for key, value in values.items()}
 
 
@@ -178,28 +193,32 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def normalised_stack(stack: Any) -> list[dict[str, Any]]:
-    """The short form of a tile, `mamba` or `{mamba: {write: memory, state_dim: 8}}`, as LayerSpec fields."""
+    """The short form of a tile, `mamba` or `{mamba: {write: memory, state_size: 8}}`, as LayerSpec fields.
+
+    Raises:
+        UserError: for anything of another form, shown as it stands in the file.
+    """
     if not isinstance(stack, list):
         raise UserError(f"arch.stack = {stack!r}: it must be a list of {{span: …, tile: […]}}")
-    return [
-        entry | {"tile": [_normalised_layer(layer) for layer in entry.get("tile") or []]}
-        if isinstance(entry, dict)
-        else entry
-        for entry in stack
-    ]
+    for entry in stack:
+        if not isinstance(entry, dict) or not isinstance(entry.get("tile"), list):
+            raise UserError(f"arch.stack: {entry!r} must be {{span: half|rest|N, tile: [mixer, …]}}")
+    return [entry | {"tile": [_normalised_layer(layer) for layer in entry["tile"]]} for entry in stack]
 
 
-def _normalised_layer(layer: Any) -> Any:
+def _normalised_layer(layer: Any) -> dict[str, Any]:
     if isinstance(layer, str):
         return {"mixer": layer}
-    if isinstance(layer, dict) and "mixer" not in layer:
-        if len(layer) != 1:
-            raise UserError(f"arch.stack: tile entry {layer!r} must name one mixer, as in {{mamba: {{write: memory}}}}")
-        ((mixer, options),) = layer.items()
-        options = dict(options or {})
-        write = options.pop("write", [])
-        return {"mixer": mixer, "write": [write] if isinstance(write, str) else list(write), "options": options}
-    return layer
+    if isinstance(layer, dict) and "mixer" in layer:
+        return layer
+    if isinstance(layer, dict) and len(layer) == 1:
+        ((mixer, given),) = layer.items()
+        if given is None or isinstance(given, dict):
+            options = dict(given or {})
+            write = options.pop("write", [])
+            writes = [write] if isinstance(write, str) else write
+            return {"mixer": mixer, "write": writes, "options": options}
+    raise UserError(f"arch.stack: {layer!r} must be a mixer's name, or one with options: {{mamba: {{write: memory}}}}")
 
 
 def resolve(config: RunConfig) -> RunSpec:

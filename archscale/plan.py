@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -10,6 +11,9 @@ from archscale.parametrizations import of_run
 from archscale.scaling.count import count_parameters
 from archscale.scaling.flops import training_flops
 from archscale.study import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,22 @@ class PlannedRun:
 
 def plan(cells: Sequence[Cell]) -> list[PlannedRun]:
     return [_planned(cell) for cell in cells]
+
+
+def recount(runs: "pd.DataFrame", cells: Sequence[Cell]) -> "pd.DataFrame":
+    """The `runs` of a RunTable with the compute of every run that has a result under its cell's FLOPs accounting.
+
+    Runs keep the accounting they were trained with; a report speaks of the one that is asked for now.
+    """
+    runs = runs.copy()
+    for cell in cells:
+        here = (runs["run_id"] == cell.run_id) & runs["compute"].notna()
+        spec = cell.spec
+        count = count_parameters(spec.arch, spec.scale, spec.data.vocab_size)
+        for place in runs.index[here]:
+            flops = training_flops(count, int(runs.loc[place, "tokens"]), spec.flops_accounting)
+            runs.at[place, "compute"], runs.at[place, "flops_accounting"] = flops, spec.flops_accounting
+    return runs
 
 
 def _planned(cell: Cell) -> PlannedRun:

@@ -8,6 +8,7 @@ identity.py. Every field with a default is left out of the hash while it has tha
 """
 
 import json
+import re
 from dataclasses import field
 from typing import Any, Literal, TypeVar
 
@@ -66,9 +67,15 @@ class ArchSpec:
     title: str = field(default="", metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
+        check_name("arch.name", self.name)
         for name in ("aspect_ratio", "window", "mlp_ratio"):
             if getattr(self, name) < 1:
                 raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be at least 1")
+        for name in ("rope_base", "norm_eps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be positive")
+        if not self.stack:
+            raise ValueError("arch.stack is empty: give it at least one {span: …, tile: […]}")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -188,6 +195,8 @@ class ExecutionSpec:
     backend: Literal["auto", "reference"] = "auto"
 
     def __post_init__(self) -> None:
+        if self.checkpoint_seconds < 0:
+            raise ValueError(f"execution.checkpoint_seconds = {self.checkpoint_seconds}: use 0 (every step) or more")
         for name in ("threads", "log_steps", "evaluations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"execution.{name} = {getattr(self, name)}: it must be at least 1")
@@ -220,6 +229,8 @@ class RunSpec:
     wandb: WandbSpec = field(default_factory=WandbSpec, metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed = {self.seed}: it must lie in 0 … 2^63 − 1")
         length, batch = self.data.sequence_length, self.optim.batch_tokens
         if batch % length:
             near = max(1, round(batch / length)) * length
@@ -257,6 +268,12 @@ class FitSettings:
     def __post_init__(self) -> None:
         if not 0.5 <= self.level < 1:
             raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
+
+
+def check_name(key: str, name: str) -> None:
+    """Names become parts of file names."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+        raise ValueError(f"{key} = {name!r}: use letters, digits, _ . + and -, beginning with a letter or a digit")
 
 
 def check_depth(depth: int) -> None:
@@ -304,13 +321,17 @@ def _one_line(kind: Any, error: ValidationError) -> str:
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         names = _field_names(kind, path[:-1])
         return str(unknown("key", key, names)) if names else f"unknown key {key!r}"
+    if first["type"] == "json_invalid":
+        return f"damaged, no valid JSON ({first['ctx']['error']}): restore it, or delete it to do that part again"
     if first["type"] in ("missing", "missing_argument"):
         return f"{key} is missing: give it a value"
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     value = first["input"]
     shown = json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else type(value).__name__
-    reasons = " or ".join(e["msg"].lower().removeprefix("input should be ") for e in union)
+    reasons = " or ".join(
+        e["msg"].lower().removeprefix("input should be ").replace("a valid array", "a list") for e in union
+    )
     return f"{key} = {shown}: it should be {reasons}"
 
 

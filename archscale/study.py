@@ -11,19 +11,23 @@ is not run again, and extending a list adds just the new cells.
 """
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic.dataclasses import dataclass
 
-from archscale.compose import load_spec, parse_overrides
+from archscale.compose import load_spec, parse_overrides, quoted
 from archscale.identity import run_id
 from archscale.paths import packaged
 from archscale.registry import UserError, unknown
-from archscale.spec import STRICT, FitSettings, RunSpec, from_mapping
+from archscale.spec import STRICT, FitSettings, RunSpec, check_name, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,6 +41,7 @@ class Study:
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         lengths = {key: len(values) for key, values in self.zip.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -83,14 +88,19 @@ def load_study(name_or_path: str) -> Study:
                             f"{', '.join(study_names())}")  # fmt: skip
         raise unknown("study", name_or_path, study_names(), hint="A path to your own YAML file works too.")
     try:
-        values = yaml.safe_load(path.read_text())
+        # OmegaConf's reader, not plain YAML 1.1: it refuses a key that stands twice, reads 1e-3 as a number, and leaves
+        # dates as text.
+        values = OmegaConf.to_container(OmegaConf.load(path))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
         raise UserError(f"study file {path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except (OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"study file {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"study file {path}: it must be a mapping with product, zip, overrides, fit")
-    return from_mapping(Study, {"name": path.stem} | values, where=f"study {path.stem}")
+    given = {str(key): value for key, value in values.items()}
+    return from_mapping(Study, {"name": path.stem} | given, where=f"study {path.stem}")
 
 
 def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
@@ -112,9 +122,16 @@ def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
         try:
             spec = load_spec([*study.overrides, *own, *extra])
         except UserError as error:
-            raise UserError(f"study {study.name}, cell {' '.join(own) or '(only one)'}: {error}") from None
+            if not own:
+                raise
+            raise UserError(f"study {study.name}, cell {' '.join(own)}: {error}") from None
         identity = run_id(spec)
-        cells.setdefault(identity, Cell(run_id=identity, overrides=own, spec=spec))
+        twin = cells.setdefault(identity, Cell(run_id=identity, overrides=own, spec=spec))
+        if twin.spec != spec:
+            raise UserError(
+                f"study {study.name}: cells {' '.join(twin.overrides)} and {' '.join(own)} are one run, since they "
+                "differ only in how it is carried out (execution, wandb, paths): take that key out of product and zip"
+            )
     return list(cells.values())
 
 
@@ -123,7 +140,13 @@ def expand_multirun(overrides: Sequence[str]) -> list[Cell]:
     fixed, product = [], {}
     for override in parse_overrides(overrides):
         if override.is_sweep_override():
-            product[override.get_key_element()] = list(override.sweep_string_iterator())
+            try:
+                product[override.get_key_element()] = [HydraText(value) for value in override.sweep_string_iterator()]
+            except HydraException:
+                raise UserError(
+                    f"override {override.input_line!r}: this kind of sweep has no list of values; use commas, "
+                    "choice(…) or range(…)"
+                ) from None
         else:
             fixed.append(override.input_line or "")
     return expand(Study(name="multirun", overrides=tuple(fixed), product=product))
@@ -134,10 +157,19 @@ def plain_overrides(overrides: Sequence[str]) -> list[str]:
     return [text for text in overrides if not parse_overrides([text])[0].is_sweep_override()]
 
 
+class HydraText(str):
+    """A value that is in Hydra's override grammar already."""
+
+
 def _override(key: str, value: Any) -> str:
     """A YAML value in Hydra's override grammar."""
+    if isinstance(value, HydraText):
+        return f"{key}={value}"
     if value is None:
         return f"{key}=null"
     if isinstance(value, bool):
         return f"{key}={str(value).lower()}"
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value)
+    if isinstance(value, str) and (not plain or value.lower() in ("null", "true", "false", "nan", "inf")):
+        return f"{key}={quoted(value)}"
     return f"{key}={value}"

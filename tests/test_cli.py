@@ -97,6 +97,15 @@ def test_mistakes_end_in_one_line_and_status_2(arguments, words):
         assert word in done.stderr
 
 
+def test_a_root_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for command in ("status", "sweep", "report"):
+        done = archscale(command, "demo", "--root", str(tmp_path / "file"))
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert str(tmp_path / "file") in done.stderr
+
+
 def test_mistakes_reach_main_as_user_errors():
     with pytest.raises(UserError):
         CliRunner().invoke(app, ["plan", "dmo"], catch_exceptions=False)

@@ -75,6 +75,51 @@ def test_the_short_form_of_a_tile_means_the_long_one():
     assert normalised_stack(short) == short
 
 
+@pytest.mark.parametrize(
+    "stack",
+    [
+        5,
+        "mamba",
+        [5],
+        [{"span": 8}],
+        [{"span": 8, "tile": 5}],
+        [{"span": 8, "tile": "mamba"}],
+        [{"span": 8, "tile": [5]}],
+        [{"span": 8, "tile": [{"mamba": 5}]}],
+        [{"span": 8, "tile": [{"mamba": ["a"]}]}],
+        [{"span": 8, "tile": [{"a": None, "b": None}]}],
+    ],
+    ids=str,
+)
+def test_a_stack_of_another_form_is_shown_as_it_stands(stack):
+    with pytest.raises(UserError, match=r"arch\.stack"):
+        normalised_stack(stack)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=-1",
+        "seed=99999999999999999999",
+        "parametrization.embedding_std=0",
+        "arch.rope_base=0",
+        "arch.norm_eps=-1",
+        "arch.name=../../elsewhere",
+        "arch.name=''",
+        "execution.checkpoint_seconds=-1",
+        "cluster.restarts=-1",
+        "scale.target_params=1e30",
+        "optim.beta2=1.0",
+        "optim.weight_decay=-1",
+        "arch.stack=[]",
+    ],
+)
+def test_what_cannot_run_is_refused_before_it_runs(override):
+    key = override.partition("=")[0]
+    with pytest.raises(UserError, match=key.replace(".", r"\.")):
+        load_spec([override])
+
+
 def test_width_follows_depth_along_the_ladder_and_so_do_the_rates():
     small, large = (load_spec([f"scale.depth={depth}"]) for depth in (8, 16))
     assert (small.scale.width, large.scale.width) == (16, 32)

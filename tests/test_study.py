@@ -107,6 +107,54 @@ def test_a_wrong_study_file_is_refused_in_one_line(tmp_path, text, words):
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("product: {seed: [1], seed: [2]}\n", ["duplicate key seed"]),
+        ("name: ../../elsewhere\n", ["name = '../../elsewhere'", "letters"]),
+        ("product: 3\n", ["product = 3"]),
+        ("product: {seed: 3}\n", ["product.seed = 3", "list"]),
+        ("overrides: seed=3\n", ['overrides = "seed=3"']),
+        ("overrides: [3]\n", ["overrides.0 = 3"]),
+    ],
+)
+def test_weird_yaml_is_refused_in_one_line(tmp_path, text, words):
+    test_a_wrong_study_file_is_refused_in_one_line(tmp_path, text, words)
+
+
+def test_a_file_that_is_not_text_and_a_folder_are_refused(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"title: \xe9\xff\n")
+    with pytest.raises(UserError, match=r"binary\.yaml"):
+        load_study(str(tmp_path / "binary.yaml"))
+    with pytest.raises(UserError, match="does not exist"):
+        load_study(f"{tmp_path}/")
+
+
+def test_dates_stay_text_and_exponents_are_numbers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: 2020-01-01\nproduct: {scale.base.learning_rate: [1e-3]}\n")
+    study = load_study(str(path))
+    assert study.title == "2020-01-01"
+    assert study.product["scale.base.learning_rate"] == [1e-3]
+
+
+@pytest.mark.parametrize("text", ["my, group", "a(b", "2024", "it's", "back\\", "a=b", "\\'", "null", "1e3", "ä b"])
+def test_text_reaches_the_spec_as_it_stands(text):
+    (cell,) = expand(Study(name="s", overrides=FAST, product={"wandb.group": [text]}))
+    assert cell.spec.wandb.group == text
+
+
+def test_cells_that_differ_only_in_how_they_are_carried_out_are_refused():
+    with pytest.raises(UserError, match=r"execution\.threads=1 and execution\.threads=2 are one run"):
+        expand(Study(name="s", overrides=FAST, product={"execution.threads": [1, 2]}))
+
+
+def test_sweeps_without_a_list_of_values_are_refused():
+    for override in ("scale.depth=interval(8,12)", "arch=glob(*)"):
+        with pytest.raises(UserError, match="use commas"):
+            expand_multirun([override, *FAST])
+
+
 def test_an_impossible_cell_is_named(tmp_path):
     with pytest.raises(UserError, match=r"study s, cell scale\.depth=10: .*scale\.depth = 10"):
         expand(Study(name="s", product={"scale.depth": [8, 10]}))

@@ -26,7 +26,9 @@ class MupPlusPlus:
             init = Init(distribution="uniform_fan_in", value=1.0)
             return Rule(init=init, learning_rate_multiplier=base.width / at.width, weight_decay=True)
         if role == "embedding":
-            std = self.spec.embedding_std or (0.02 if at.tied else 1e-4)
+            std = self.spec.embedding_std
+            if std is None:
+                std = 0.02 if at.tied else 1e-4
             return Rule(init=Init(distribution="normal", value=std), learning_rate_multiplier=1.0, weight_decay=False)
         init = Init(distribution="zero" if role == "unembedding" else "own")
         return Rule(init=init, learning_rate_multiplier=1.0, weight_decay=False)

@@ -17,6 +17,8 @@ from archscale.registry import UserError
 from archscale.scaling.count import ParameterCount, count_parameters
 from archscale.spec import STRICT, AdamWChoice, ArchSpec, OptimSpec, ScaleSpec, check_depth, from_mapping
 
+MOST_PARAMETERS = 1e14
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BasePoint:
@@ -122,6 +124,8 @@ def solve_width(config: ScaleConfig, arch: ArchSpec, vocab_size: int, target: fl
     def count(width: int) -> int:
         return count_parameters(arch, shape_at(config, arch, width), vocab_size).non_embedding
 
+    if target > MOST_PARAMETERS:
+        raise UserError(f"scale.target_params = {target:g}: the most that can be asked for is {MOST_PARAMETERS:g}")
     low, high = 1, 2
     while count(high) < target:
         low, high = high, 2 * high

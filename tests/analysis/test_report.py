@@ -232,3 +232,9 @@ def test_data_on_the_page_is_strict_json_and_cannot_end_its_script_element(page)
         assert not re.search(r"[<>&]", text)
     values = [v for text in figures for trace in json.loads(text)["data"] for v in trace["y"]]
     assert all(value is None or math.isfinite(value) for value in values)
+
+
+def test_a_single_finished_run_can_be_reported(tmp_path):
+    table = RunTable.from_directories([write_run(tmp_path / "runs", spec_of("sambay", 8))])
+    path = write_report(**HEADER, table=table, missing=[], fit_settings=FitSettings(), out=tmp_path / "out")
+    assert path.exists()

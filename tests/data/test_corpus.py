@@ -1,5 +1,7 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +116,21 @@ def test_sequences_longer_than_the_text_are_refused(tmp_path):
     texts = write_texts(tmp_path / "texts")
     with pytest.raises(UserError, match=r"sequence_length = 100000"):
         open_corpus(data_spec(texts, sequence_length=100_000, validation_tokens=100_000), tmp_path / "runs")
+
+
+@pytest.mark.parametrize("name", ["train.bin", "validation.bin", "manifest.json"])
+@pytest.mark.parametrize("content", [b"", b"abc"])
+def test_a_damaged_corpus_is_refused_rather_than_trained_on(tmp_path, name, content):
+    data = data_spec(write_texts(tmp_path / "texts"))
+    corpus = open_corpus(data, tmp_path / "runs")
+    (corpus.folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}.*delete"):
+        open_corpus(data, tmp_path / "runs")
+
+
+def test_a_file_name_that_is_not_utf_8_is_hashed(tmp_path):
+    texts = write_texts(tmp_path / "texts")
+    before = content_hash("text_files", str(texts))
+    Path(os.fsdecode(os.fsencode(texts) + b"/caf\xe9.txt")).write_text("words")
+    content_hash.cache_clear()
+    assert content_hash("text_files", str(texts)) != before

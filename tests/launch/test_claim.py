@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,35 @@ def test_a_loser_of_the_race_leaves_the_winner_alone(directory, monkeypatch):
     assert claim(directory) is None
     monkeypatch.undo()
     assert holder(directory) == winner.lock
+
+
+def test_a_holder_in_another_container_of_this_host_is_judged_by_its_heartbeat(directory):
+    """Its process number means nothing here."""
+    taken = claim(directory)
+    assert taken is not None
+    edit_lock(directory, process_namespace="pid:[1]", pid=2**22 + 1)
+    assert holder(directory) is not None
+    long_ago = time.time() - STALE_SECONDS - 5
+    os.utime(taken.path / "lock.json", (long_ago, long_ago))
+    assert holder(directory) is None
+
+
+def test_a_holder_that_was_taken_for_dead_finds_out(directory):
+    first = claim(directory)
+    assert first is not None
+    assert not first.is_lost()
+    edit_lock(directory, started_ticks=1)
+    assert claim(directory) is not None
+    assert first.is_lost()
+
+
+def test_looking_at_somebody_else_s_runs_needs_no_right_to_write(directory, monkeypatch):
+    taken = claim(directory)
+    assert taken is not None
+    edit_lock(directory, host=f"not-{socket.gethostname()}")
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert holder(directory) is not None

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from archscale.identity import run_id
-from archscale.launch.claim import claim
+from archscale.launch.claim import HELD_BY_ANOTHER, claim
+from archscale.launch.control import cancel_runs
 from archscale.launch.orchestrator import Orchestrator
 from archscale.launch.state import observe
 from archscale.runlog.directory import Failure, Result, RunDirectory, State, Status
@@ -196,11 +197,65 @@ def test_a_run_on_another_machine_takes_no_slot_here(orchestrate, tmp_path, cell
     assert executor.most_at_once == 2
 
 
-def test_specs_are_frozen_by_the_first_sweep(orchestrate, tmp_path, cells):
+def test_the_spec_of_a_finished_run_stays_as_it_was(orchestrate, tmp_path, cells):
     orchestrate(ScriptedExecutor([finish]))
     directory = RunDirectory(tmp_path / cells[0].run_id)
-    directory.create(small_spec(**{"execution.threads": 5}))
-    assert directory.spec() == cells[0].spec
+    frozen = directory.spec()
+    cells[0] = Cell(run_id=cells[0].run_id, overrides=(), spec=small_spec(**{"execution.threads": 5}))
+    orchestrate(ScriptedExecutor([finish]))
+    assert directory.spec() == frozen != cells[0].spec
+
+
+def test_an_unfinished_run_is_carried_out_as_the_new_sweep_says(orchestrate, tmp_path, cells):
+    orchestrate(ScriptedExecutor([fail("bug")]))
+    directory = RunDirectory(tmp_path / cells[0].run_id)
+    cells[0] = Cell(run_id=cells[0].run_id, overrides=(), spec=small_spec(**{"execution.threads": 5}))
+    orchestrate(ScriptedExecutor([finish]))
+    assert directory.spec().execution.threads == 5
+
+
+def test_a_cancelled_run_is_not_started_again_by_a_sweep_under_way(orchestrate, tmp_path, cells):
+    def cancelled_while_running(directory: RunDirectory, attempt: int) -> None:
+        cancel_runs([cells[0]], tmp_path)
+
+    executor = ScriptedExecutor([cancelled_while_running, finish])
+    states = orchestrate(executor)
+    assert states[0] == "interrupted"
+    assert executor.started.count(cells[0].run_id) == 1
+    assert orchestrate(ScriptedExecutor([finish])) == ["finished"] * 5
+
+
+def test_finding_a_run_taken_is_no_start(orchestrate, cells):
+    @dataclass
+    class Taken(ScriptedJob):
+        def exit_status(self) -> int | None:
+            return HELD_BY_ANOTHER
+
+    class Late(ScriptedExecutor):
+        """Another sweep is faster ten times."""
+
+        def submit(self, run: Path, *, threads: int) -> ScriptedJob:
+            self.started.append(run.name)
+            return Taken() if len(self.started) <= 10 else super().submit(run, threads=threads)
+
+    assert orchestrate(Late([finish]), restarts=0) == ["finished"] * 5
+
+
+def test_a_verdict_without_its_result_is_done_again(orchestrate, tmp_path, cells):
+    orchestrate(ScriptedExecutor([finish]))
+    (tmp_path / cells[0].run_id / "result.json").unlink()
+    again = ScriptedExecutor([finish])
+    assert orchestrate(again) == ["finished"] * 5
+    assert again.started == [cells[0].run_id]
+
+
+def test_an_empty_heartbeat_is_no_obstacle(tmp_path, cells):
+    directory = RunDirectory(tmp_path / cells[0].run_id)
+    directory.create(cells[0].spec)
+    taken = claim(directory)
+    assert taken is not None
+    (taken.path / "heartbeat.json").write_text("")
+    assert observe(directory, STEPS).state == "running"
 
 
 def test_the_state_of_a_run_follows_its_files(tmp_path, cells):

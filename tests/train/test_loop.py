@@ -182,3 +182,19 @@ def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(UserError, match="execution.device = cuda"):
         choose_device("cuda")
     assert choose_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04"])
+def test_a_damaged_checkpoint_is_named(texts, tmp_path, content):
+    bench = set_up(trainable_spec(texts), tmp_path)
+    (tmp_path / "c.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"c\.pt is no checkpoint of this run .*delete it") as error:
+        load_checkpoint(tmp_path / "c.pt", bench.model, bench.optimizer)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_model_is_refused(texts, tmp_path):
+    one, other = (set_up(trainable_spec(texts, sambay=sambay), tmp_path) for sambay in (False, True))
+    save_checkpoint(tmp_path / "c.pt", one.model, one.optimizer, Position(step=1))
+    with pytest.raises(UserError, match="no checkpoint of this run"):
+        load_checkpoint(tmp_path / "c.pt", other.model, other.optimizer)
