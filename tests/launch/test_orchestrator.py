@@ -214,7 +214,9 @@ def test_an_unfinished_run_is_carried_out_as_the_new_sweep_says(orchestrate, tmp
     assert directory.spec().execution.threads == 5
 
 
-def test_a_cancelled_run_is_not_started_again_by_a_sweep_under_way(orchestrate, tmp_path, cells):
+def test_a_cancelled_run_is_not_started_again_by_a_sweep_under_way(orchestrate, tmp_path, cells, monkeypatch):
+    monkeypatch.setattr("archscale.launch.control.os.kill", lambda pid, number: None)
+
     def cancelled_while_running(directory: RunDirectory, attempt: int) -> None:
         cancel_runs([cells[0]], tmp_path)
 
