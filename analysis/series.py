@@ -62,7 +62,8 @@ def loss_series(evidence: Evidence) -> LossSeries:
     entropy = evidence.unigram_entropy
     fits_on_axis = entropy is not None and shown.min() < entropy < 1.2 * shown.max()
     top = max(shown.max(), entropy) if fits_on_axis and entropy is not None else shown.max()
-    pad = (top / shown.min()) ** 0.05
+    # At least two percent: a single run, or equal losses, would leave an axis without length.
+    pad = max(1.02, (top / shown.min()) ** 0.05)
     y_limits = (float(shown.min() / pad), float(top * pad))
     curves, cut = {}, []
     for name, fit in evidence.fits.items():
@@ -148,8 +149,6 @@ def tick_text(value: float, ticks: list[float]) -> str:
 
 
 def _even_ticks(low: float, high: float, most: int) -> list[float]:
-    if not high > low:
-        return [low]
     raw = (high - low) / most
     magnitude = 10 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw)

@@ -54,6 +54,10 @@ def test_a_command_of_the_readme_works_as_written(command, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_placeholder_is_left():
+    assert not re.findall(r"\b(?:TODO|TBD|[A-Z]+_[A-Z]+)\b", re.sub(r"ARCHSCALE_[A-Z]+", "", README))
+
+
 def test_the_study_in_the_readme_is_the_packaged_one():
     (shown,) = re.findall(r"```yaml\n# sweeps/demo.yaml\n(.*?)```", README, flags=re.DOTALL)
     assert shown == (ROOT / "sweeps" / "demo.yaml").read_text()

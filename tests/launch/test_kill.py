@@ -14,7 +14,6 @@ from analysis.table import RunTable
 from archscale.launch.claim import holder
 from archscale.launch.state import observe_cells
 from archscale.runlog.directory import RunDirectory
-from archscale.runlog.files import read_json
 from archscale.runlog.wandb_file import find_wandb_files, merge_attempts, read_wandb_file
 from archscale.study import Cell, expand, load_study
 from tests.support.corpora import write_corpus
@@ -25,6 +24,7 @@ BESIDE_THE_RUN = {"failure", "message", "attempts", "git_commit", "git_dirty", "
     "path",
 }
 
+STEPS = 400
 STUDY = """
 overrides:
   - data=text_files
@@ -72,8 +72,7 @@ class Sweep:
             time.sleep(0.02)
 
     def _in_the_middle(self, directory: RunDirectory) -> bool:
-        beat = read_json(directory.path / "attempts" / "1" / "heartbeat.json")
-        return beat is not None and beat["step"] > 10 and directory.checkpoint_path.exists()
+        return len(directory.metrics()) > 10 and directory.checkpoint_path.exists()
 
     def kill_runs(self) -> None:
         for directory in self.directories:
@@ -103,7 +102,7 @@ class Sweep:
 def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     path = folder / "small.yaml"
-    path.write_text(STUDY.format(texts=write_corpus(folder / "texts"), tokens=256 * 300))
+    path.write_text(STUDY.format(texts=write_corpus(folder / "texts"), tokens=256 * STEPS))
     return path
 
 
@@ -135,7 +134,7 @@ def test_after_kill_9_the_same_command_gives_the_same_losses(sweep, uninterrupte
         sweep.finish()
     assert sweep.attempts() == ([1, 1] if killed == "orchestrator" else [2, 2])
     assert sweep.losses() == uninterrupted.losses()
-    assert len(sweep.losses()[0]) == 301
+    assert len(sweep.losses()[0]) == STEPS + 1
 
 
 def test_an_interrupt_saves_checkpoints_and_the_next_sweep_goes_on(sweep, uninterrupted):
@@ -175,7 +174,7 @@ def test_wandb_files_give_the_same_table_as_the_run_directories(uninterrupted):
     runs, from_wandb, curves, curves_from_wandb = tables(uninterrupted)
     pd.testing.assert_frame_equal(runs, from_wandb)
     pd.testing.assert_frame_equal(curves, curves_from_wandb)
-    assert len(curves) == 600
+    assert len(curves) == 2 * STEPS
 
 
 def test_a_finished_sweep_starts_nothing(uninterrupted):
@@ -214,7 +213,7 @@ def test_a_yaml_edited_under_a_queued_run_does_not_change_it(tmp_path, study, un
 def test_a_crash_of_one_run_is_shown_and_stops_no_other(tmp_path, sweep):
     broken = sweep.directories[0]
     broken.create(sweep.cells[0].spec)
-    (broken.path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    broken.metrics_path.mkdir()
     process = sweep.start()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
