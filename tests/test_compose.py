@@ -1,7 +1,7 @@
 import pytest
 
 from archscale import compose
-from archscale.compose import groups, load_config, load_spec, normalised_stack
+from archscale.compose import RunConfig, groups, load_config, load_spec, normalised_stack
 from archscale.identity import run_id
 from archscale.registry import UserError
 from archscale.scaling.count import count_parameters
@@ -10,7 +10,7 @@ from archscale.scaling.count import count_parameters
 def test_every_choice_of_every_group_composes():
     for group, choices in groups().items():
         for choice in choices:
-            load_config([f"{group}={choice}"])
+            assert isinstance(load_config([f"{group}={choice}"]), RunConfig)
 
 
 def test_hydra_is_asked_once_per_choice_of_groups(monkeypatch):

@@ -58,7 +58,7 @@ class Mixer(nn.Module, ABC):
 
     def shared_width(self, name: str) -> int:
         """Size per token of a tensor this mixer writes."""
-        raise NotImplementedError(f"{type(self).__name__} writes {name!r} and must declare its size")
+        raise TypeError(f"{type(self).__name__} writes {name!r} and must declare its size")
 
 
 MIXERS: Registry[type[Mixer]] = Registry("mixer")
