@@ -55,7 +55,14 @@ class Sweep:
 
     def start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "archscale", "sweep", str(self.study), "--root", str(self.root)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # Shells start background jobs, and so perhaps this test, with SIGINT ignored, which children inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def finish(self) -> str:
         process = self.start()
