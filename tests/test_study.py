@@ -95,6 +95,12 @@ def test_a_study_can_be_a_path(tmp_path):
         ("product: {seed: [1]}\nzip: {seed: [1]}\n", ["seed stands in product and in zip"]),
         ("fit: {level: 2.0}\n", ["fit.level = 2.0"]),
         ("- a\n", ["must be a mapping"]),
+        ("product: {seed: [1], seed: [2]}\n", ["duplicate key seed"]),
+        ("name: ../../elsewhere\n", ["name = '../../elsewhere'", "letters"]),
+        ("product: 3\n", ["product = 3"]),
+        ("product: {seed: 3}\n", ["product.seed = 3", "list"]),
+        ("overrides: seed=3\n", ['overrides = "seed=3"']),
+        ("overrides: [3]\n", ["overrides.0 = 3"]),
     ],
 )
 def test_a_wrong_study_file_is_refused_in_one_line(tmp_path, text, words):
@@ -105,21 +111,6 @@ def test_a_wrong_study_file_is_refused_in_one_line(tmp_path, text, words):
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("product: {seed: [1], seed: [2]}\n", ["duplicate key seed"]),
-        ("name: ../../elsewhere\n", ["name = '../../elsewhere'", "letters"]),
-        ("product: 3\n", ["product = 3"]),
-        ("product: {seed: 3}\n", ["product.seed = 3", "list"]),
-        ("overrides: seed=3\n", ['overrides = "seed=3"']),
-        ("overrides: [3]\n", ["overrides.0 = 3"]),
-    ],
-)
-def test_weird_yaml_is_refused_in_one_line(tmp_path, text, words):
-    test_a_wrong_study_file_is_refused_in_one_line(tmp_path, text, words)
 
 
 def test_a_file_that_is_not_text_and_a_folder_are_refused(tmp_path):
