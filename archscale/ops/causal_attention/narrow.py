@@ -7,7 +7,8 @@ A product with only K = 8 result columns runs at a quarter of the speed of the s
 14 against 62 GFLOP/s), hence features-first operands. The heads that share a key head are folded into the
 query positions, so that nothing is repeated. P is kept for the way back: memory grows with T·min(T, window).
 
-Shapes: B batch, T positions, H query heads, G key heads, R = H/G, K head size, X = B·G, Q = R·block, S keys of a block.
+Shapes: B batch, T positions, H query heads, G key heads, R = H/G, K key size, V value size, X = B·G, Q = R·block,
+S keys of a block.
 """
 
 from functools import lru_cache
@@ -24,44 +25,44 @@ class NarrowAttention(torch.autograd.Function):
         ctx: Any,
         q_BTHK: Tensor,
         k_BTGK: Tensor,
-        v_BTGK: Tensor,
+        v_BTGV: Tensor,
         window: int | None,
         document_BT: Tensor | None,
         block: int,
     ) -> Tensor:
         groups, scale = k_BTGK.shape[2], q_BTHK.shape[3] ** -0.5
         q_BTHK = q_BTHK * scale
-        k_XKT, v_XKT = (_features_first(x, groups) for x in (k_BTGK, v_BTGK))
-        o_BTHK, kept = torch.empty_like(q_BTHK), []
+        k_XKT, v_XVT = (_features_first(x, groups) for x in (k_BTGK, v_BTGV))
+        o_BTHV, kept = q_BTHK.new_empty((*q_BTHK.shape[:3], v_BTGV.shape[3])), []
         for queries, keys in _blocks(q_BTHK.shape[1], block, window):
             q_XKQ = _features_first(q_BTHK[:, queries], groups)
             scores_XQS = torch.bmm(q_XKQ.transpose(1, 2), k_XKT[:, :, keys])
             _hide(scores_XQS, queries, keys, window, document_BT, groups)
             p_XQS = torch.softmax(scores_XQS, -1)
-            _put(o_BTHK[:, queries], torch.bmm(v_XKT[:, :, keys], p_XQS.transpose(1, 2)), groups)
+            _put(o_BTHV[:, queries], torch.bmm(v_XVT[:, :, keys], p_XQS.transpose(1, 2)), groups)
             kept += [q_XKQ, p_XQS]
-        ctx.save_for_backward(k_XKT, v_XKT, o_BTHK, *kept)
+        ctx.save_for_backward(k_XKT, v_XVT, o_BTHV, *kept)
         ctx.groups, ctx.scale, ctx.window, ctx.block = groups, scale, window, block
-        return o_BTHK
+        return o_BTHV
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        k_XKT, v_XKT, o_BTHK, *kept = ctx.saved_tensors
-        (do_BTHK,), groups = grads, ctx.groups
-        inner_BTH1 = (do_BTHK * o_BTHK).sum(-1, keepdim=True)
-        dq_BTHK, dk_XKT, dv_XKT = torch.empty_like(o_BTHK), torch.zeros_like(k_XKT), torch.zeros_like(v_XKT)
-        blocks = _blocks(o_BTHK.shape[1], ctx.block, ctx.window)
+        k_XKT, v_XVT, o_BTHV, *kept = ctx.saved_tensors
+        (do_BTHV,), groups = grads, ctx.groups
+        inner_BTH1 = (do_BTHV * o_BTHV).sum(-1, keepdim=True)
+        dq_BTHK = o_BTHV.new_empty((*o_BTHV.shape[:3], k_XKT.shape[1]))
+        dk_XKT, dv_XVT = torch.zeros_like(k_XKT), torch.zeros_like(v_XVT)
+        blocks = _blocks(o_BTHV.shape[1], ctx.block, ctx.window)
         for (queries, keys), q_XKQ, p_XQS in zip(blocks, kept[::2], kept[1::2], strict=True):
-            do_XKQ = _features_first(do_BTHK[:, queries], groups)
-            ds_XQS = torch.bmm(do_XKQ.transpose(1, 2), v_XKT[:, :, keys])
+            do_XVQ = _features_first(do_BTHV[:, queries], groups)
+            ds_XQS = torch.bmm(do_XVQ.transpose(1, 2), v_XVT[:, :, keys])
             ds_XQS.sub_(_features_first(inner_BTH1[:, queries], groups).transpose(1, 2)).mul_(p_XQS)
             _put(dq_BTHK[:, queries], torch.bmm(k_XKT[:, :, keys], ds_XQS.transpose(1, 2)), groups)
             dk_XKT[:, :, keys] += torch.bmm(q_XKQ, ds_XQS)
-            dv_XKT[:, :, keys] += torch.bmm(do_XKQ, p_XQS)
-        shape = (-1, groups, *k_XKT.shape[1:])
-        dk_BTGK, dv_BTGK = (x.view(shape).permute(0, 3, 1, 2) for x in (dk_XKT, dv_XKT))
-        return dq_BTHK.mul_(ctx.scale), dk_BTGK, dv_BTGK, None, None, None
+            dv_XVT[:, :, keys] += torch.bmm(do_XVQ, p_XQS)
+        dk_BTGK, dv_BTGV = (x.unflatten(0, (-1, groups)).permute(0, 3, 1, 2) for x in (dk_XKT, dv_XVT))
+        return dq_BTHK.mul_(ctx.scale), dk_BTGK, dv_BTGV, None, None, None
 
 
 def _blocks(length: int, block: int, window: int | None) -> list[tuple[slice, slice]]:

@@ -5,7 +5,7 @@
 Query head h uses key/value head h // (H/G). Vaswani et al. 2017, section 3.2.1; Ainslie et al. 2023
 (arXiv 2305.13245) for the groups.
 
-Shapes: B batch, T positions, H query heads, G key/value heads, K head size.
+Shapes: B batch, T positions, H query heads, G key/value heads, K key size, V value size of one head.
 """
 
 import torch
@@ -13,15 +13,15 @@ from torch import Tensor
 
 
 def causal_attention_reference(
-    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, *, window: int | None, document_BT: Tensor | None
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGV: Tensor, *, window: int | None, document_BT: Tensor | None
 ) -> Tensor:
     length, head_dim = q_BTHK.shape[1], q_BTHK.shape[3]
     groups = q_BTHK.shape[2] // k_BTGK.shape[2]
-    k_BTHK, v_BTHK = (x.repeat_interleave(groups, dim=2) for x in (k_BTGK, v_BTGK))
+    k_BTHK, v_BTHV = (x.repeat_interleave(groups, dim=2) for x in (k_BTGK, v_BTGV))
     scores_BHTS = torch.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK) * head_dim**-0.5
     allowed = visible(length, window=window, document_BT=document_BT, device=q_BTHK.device)
     weights_BHTS = scores_BHTS.masked_fill(~allowed, -torch.inf).softmax(-1)
-    return torch.einsum("bhts,bshk->bthk", weights_BHTS, v_BTHK)
+    return torch.einsum("bhts,bshv->bthv", weights_BHTS, v_BTHV)
 
 
 def visible(length: int, *, window: int | None, document_BT: Tensor | None, device: torch.device) -> Tensor:

@@ -2,11 +2,17 @@
 
 Without window and documents this is the fused causal kernel. Otherwise query blocks see only the slice of keys they
 need, under a mask: on a CPU about five times faster than one masked call at T = 2048, window 128.
+
+The fused CPU kernel takes values as wide as the keys only, and SDPA would keep all T² weights instead. Zeros after the
+shorter of the two change no score and keep memory linear: at V = 2K, one core, forward and backward at T = 2048 take a
+fifth of the time at K = 16, about the same at K = 128.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from archscale.ops.causal_attention.reference import visible
 
@@ -14,20 +20,27 @@ QUERY_BLOCK = 128
 
 
 def sdpa_attention(
-    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, *, window: int | None, document_BT: Tensor | None
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGV: Tensor, *, window: int | None, document_BT: Tensor | None
 ) -> Tensor:
-    length, grouped = q_BTHK.shape[1], q_BTHK.shape[2] != k_BTGK.shape[2]
-    q_BHTK, k_BGTK, v_BGTK = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
+    length = q_BTHK.shape[1]
+    q_BHTK, k_BGTK, v_BGTV = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGV))
     if document_BT is None and (window is None or window >= length):
-        o_BHTK = scaled_dot_product_attention(q_BHTK, k_BGTK, v_BGTK, is_causal=True, enable_gqa=grouped)
-        return o_BHTK.transpose(1, 2)
+        return _attend(q_BHTK, k_BGTK, v_BGTV, is_causal=True).transpose(1, 2)
     parts = []
     for start in range(0, length, QUERY_BLOCK):
         stop = min(start + QUERY_BLOCK, length)
         first = 0 if window is None else max(0, start - window + 1)
         documents = None if document_BT is None else document_BT[:, first:stop]
         allowed = visible(stop - first, window=window, document_BT=documents, device=q_BTHK.device)
-        q, k, v = q_BHTK[:, :, start:stop], k_BGTK[:, :, first:stop], v_BGTK[:, :, first:stop]
-        mask = allowed[..., start - first :, :]
-        parts.append(scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped))
+        q, k, v = q_BHTK[:, :, start:stop], k_BGTK[:, :, first:stop], v_BGTV[:, :, first:stop]
+        parts.append(_attend(q, k, v, attn_mask=allowed[..., start - first :, :]))
     return torch.cat(parts, 2).transpose(1, 2)
+
+
+def _attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor, **mask: Any) -> Tensor:
+    grouped, key, value = q_BHTK.shape[1] != k_BGSK.shape[1], q_BHTK.shape[3], v_BGSV.shape[3]
+    if key == value or q_BHTK.device.type != "cpu":
+        return scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSV, enable_gqa=grouped, **mask)
+    wide = max(key, value)
+    q, k, v = (pad(x, (0, wide - x.shape[3])) for x in (q_BHTK, k_BGSK, v_BGSV))
+    return scaled_dot_product_attention(q, k, v, enable_gqa=grouped, scale=key**-0.5, **mask)[..., :value]

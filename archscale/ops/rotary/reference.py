@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 
-def angles(length: int, size: int, base: float) -> Tensor:
-    """θ_TI in float64 on the CPU."""
-    frequency_I = base ** -(torch.arange(0, size, 2, dtype=torch.float64, device="cpu") / size)
-    return torch.arange(length, dtype=torch.float64, device="cpu")[:, None] * frequency_I
+def angles(position: Tensor, size: int, base: float) -> Tensor:
+    """θ in float64, of the shape of `position` and one dimension of I more."""
+    frequency_I = base ** -(torch.arange(0, size, 2, dtype=torch.float64, device=position.device) / size)
+    return position.to(torch.float64)[..., None] * frequency_I
 
 
-def rotate_reference(x_BTHK: Tensor, base: float) -> Tensor:
-    theta_T1I = angles(x_BTHK.shape[1], x_BTHK.shape[3], base)[:, None]
+def rotate_reference(x_BTHK: Tensor, base: float, *, position_BT: Tensor | None = None) -> Tensor:
+    position = torch.arange(x_BTHK.shape[1], device="cpu") if position_BT is None else position_BT
+    theta_T1I = angles(position, x_BTHK.shape[3], base)[..., None, :]
     cos_T1I, sin_T1I = theta_T1I.cos().to(x_BTHK), theta_T1I.sin().to(x_BTHK)
     first, second = x_BTHK.chunk(2, dim=-1)
     return torch.cat([first * cos_T1I - second * sin_T1I, second * cos_T1I + first * sin_T1I], -1)

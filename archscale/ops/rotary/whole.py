@@ -32,7 +32,7 @@ def _turn(x_BTHK: Tensor, base: float, sign: float) -> Tensor:
 def _tables(shape: torch.Size, base: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Written out for every head: a broadcast over heads would leave inner loops of only K elements."""
     length, _, size = shape
-    theta_T1I = angles(length, size, base)[:, None]
+    theta_T1I = angles(torch.arange(length, device="cpu"), size, base)[:, None]
     cos_T1K = torch.cat([theta_T1I.cos(), theta_T1I.cos()], -1)
     sin_T1K = torch.cat([-theta_T1I.sin(), theta_T1I.sin()], -1)
     cos_THK, sin_THK = (table.to(device, dtype).expand(shape).contiguous() for table in (cos_T1K, sin_T1K))
