@@ -215,9 +215,9 @@ def _normalised_layer(layer: Any) -> dict[str, Any]:
         ((mixer, given),) = layer.items()
         if given is None or isinstance(given, dict):
             options = dict(given or {})
-            write = options.pop("write", [])
-            writes = [write] if isinstance(write, str) else write
-            return {"mixer": mixer, "write": writes, "options": options}
+            written = {key: options.pop(key, []) for key in ("write", "mlp_write")}
+            writes = {key: [names] if isinstance(names, str) else names for key, names in written.items()}
+            return {"mixer": mixer, **writes, "options": options}
     raise UserError(f"arch.stack: {layer!r} must be a mixer's name, or one with options: {{mamba: {{write: memory}}}}")
 
 
@@ -230,7 +230,7 @@ def resolve(config: RunConfig) -> RunSpec:
     tokenizer = TOKENIZERS[config.data.tokenizer]
     _ = ACCOUNTINGS[config.flops_accounting]
     rules = PARAMETRIZATIONS[config.parametrization.name](config.parametrization)
-    scale = scale_to(config.scale, config.arch, tokenizer.vocab_size)
+    scale = scale_to(config.scale, config.arch, tokenizer.vocab_size, matched(config.scale))
     count = count_parameters(config.arch, scale, tokenizer.vocab_size)
     tied = config.arch.tie_embeddings
     at = Shape(depth=scale.depth, width=scale.width, tied=tied)
@@ -249,6 +249,20 @@ def resolve(config: RunConfig) -> RunSpec:
     fields = {name: to_json(part) for name, part in parts.items()}
     rest = {name: getattr(config, name) for name in ("seed", "precision", "flops_accounting")}
     return from_mapping(RunSpec, fields | rest, where="run")
+
+
+def matched(scale: ScaleConfig) -> ArchSpec | None:
+    """The architecture of scale.match_arch as its file says: overrides of arch are those of the cell, not of its peer.
+
+    Raises:
+        UserError: for a name that is no choice of arch.
+    """
+    if scale.match_arch is None:
+        return None
+    choices = groups()["arch"]
+    if scale.match_arch not in choices:
+        raise unknown("scale.match_arch", scale.match_arch, choices, hint="See `archscale list arch`.")
+    return load_config([f"arch={scale.match_arch}"]).arch
 
 
 def load_spec(overrides: Sequence[str]) -> RunSpec:

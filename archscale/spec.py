@@ -25,10 +25,11 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LayerSpec:
-    """One entry of a tile: a mixer by name, the shared tensors it writes, and its own options."""
+    """One entry of a tile: a mixer by name, the shared tensors that it or the layer's MLP writes, and its options."""
 
     mixer: str
     write: tuple[str, ...] = ()
+    mlp_write: tuple[str, ...] = ()
     options: dict[str, Scalar] = field(default_factory=dict)
 
 
@@ -50,8 +51,9 @@ class SpanSpec:
 class ArchSpec:
     """An architecture: the stack as data, and what all its layers share.
 
-    `aspect_ratio` is α of width = α · depth (arXiv 2507.06607, section 3.1). `mixers` gives options to every layer of a
-    mixer; a layer's own options win.
+    `aspect_ratio` is α of width = α · depth (arXiv 2507.06607, section 3.1), `heads_per_layer` the query heads divided
+    by the depth, `head_group` the query heads of one key/value head. `mixers` gives options to every layer of a mixer;
+    a layer's own options win.
     """
 
     name: str
@@ -61,17 +63,20 @@ class ArchSpec:
     rope_base: float = 10_000.0
     window: int = 128
     mlp_ratio: int = 4
+    norm: Literal["rms", "layer"] = "rms"
     norm_eps: float = 1e-5
+    heads_per_layer: float = 1.0
+    head_group: int = 4
     tie_embeddings: bool = True
     mixers: dict[str, dict[str, Scalar]] = field(default_factory=dict)
     title: str = field(default="", metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
         check_name("arch.name", self.name)
-        for name in ("aspect_ratio", "window", "mlp_ratio"):
+        for name in ("aspect_ratio", "window", "mlp_ratio", "head_group"):
             if getattr(self, name) < 1:
                 raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be at least 1")
-        for name in ("rope_base", "norm_eps"):
+        for name in ("rope_base", "norm_eps", "heads_per_layer"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be positive")
         if not self.stack:
@@ -116,12 +121,17 @@ class ParametrizationSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataChoice:
-    """Which text, and how it is cut: what the user says of the data."""
+    """Which text, and how it is cut: what the user says of the data.
+
+    `separate_documents`: no token sees another document than its own (variable-length training, arXiv 2507.06607,
+    section 3.2); otherwise a sequence is read as one text.
+    """
 
     source: str
     sequence_length: int
     validation_tokens: int
     tokenizer: str = "bytes"
+    separate_documents: bool = False
     path: str | None = field(default=None, metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
@@ -151,13 +161,14 @@ class AdamWChoice:
     beta2: float = 0.95
     eps: float = 1e-8
     grad_clip: float = 1.0
+    label_smoothing: float = 0.0
     schedule: Literal["linear", "constant"] = "linear"
 
     def __post_init__(self) -> None:
         for name in ("eps", "grad_clip"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"optim.{name} = {getattr(self, name)}: it must be positive")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} = {getattr(self, name)}: it must lie in 0 … 1, below 1")
         if self.weight_decay < 0:

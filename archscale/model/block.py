@@ -4,27 +4,57 @@
 
 m is the parametrization's residual multiplier, 1/√(2·depth) under μP++ (arXiv 2507.06607, Table 6).
 
+The MLP's linear half can serve as the memory of later layers (SambaY-MLP, arXiv 2507.06607, section 4).
+
 Shapes: B batch, T positions, D width.
 """
+
+from collections.abc import MutableMapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from archscale.model.layers import RMSNorm, SwiGLU
-from archscale.model.mixers.base import Mixer, Shared
+from archscale.model.cache import MixerCache, Prompt
+from archscale.model.layers import NORMS, SwiGLU
+from archscale.model.mixers.base import Mixer, Shared, StepShared
 from archscale.ops.segments import Segments
+from archscale.spec import ArchSpec
+
+MLP_WRITES = frozenset({"memory"})
 
 
 class Block(nn.Module):
-    def __init__(self, mixer: Mixer, *, width: int, mlp_ratio: int, norm_eps: float, residual: float) -> None:
+    def __init__(
+        self, mixer: Mixer, arch: ArchSpec, *, width: int, residual: float, mlp_writes: frozenset[str]
+    ) -> None:
         super().__init__()
-        self.residual = residual
-        self.mixer_norm = RMSNorm(width, norm_eps)
+        norm = NORMS[arch.norm]
+        self.residual, self.mlp_writes = residual, mlp_writes
+        self.mixer_norm = norm(width, arch.norm_eps)
         self.mixer = mixer
-        self.mlp_norm = RMSNorm(width, norm_eps)
-        self.mlp = SwiGLU(width, mlp_ratio * width)
+        self.mlp_norm = norm(width, arch.norm_eps)
+        self.mlp = SwiGLU(width, arch.mlp_ratio * width)
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
-        mixed_BTD = self.mixer(self.mixer_norm(x_BTD), shared, segments)
-        x_BTD = torch.add(x_BTD, mixed_BTD, alpha=self.residual)
-        return torch.add(x_BTD, self.mlp(self.mlp_norm(x_BTD)), alpha=self.residual)
+        return self._finish(x_BTD, self.mixer(self.mixer_norm(x_BTD), shared, segments), shared)
+
+    def prefill(self, x_BTD: Tensor, shared: Shared, prompt: Prompt) -> tuple[Tensor, MixerCache | None]:
+        """As `Mixer.prefill`."""
+        mixed_BTD, cache = self.mixer.prefill(self.mixer_norm(x_BTD), shared, prompt)
+        return self._finish(x_BTD, mixed_BTD, shared), cache
+
+    def absorb(self, x_BTD: Tensor, prompt: Prompt) -> MixerCache | None:
+        """As `Mixer.absorb`."""
+        return self.mixer.absorb(self.mixer_norm(x_BTD), prompt)
+
+    def step(self, x_BD: Tensor, shared: StepShared, cache: MixerCache | None, position_B: Tensor) -> Tensor:
+        """As `Mixer.step`."""
+        return self._finish(x_BD, self.mixer.step(self.mixer_norm(x_BD), shared, cache, position_B), shared)
+
+    def _finish(self, x: Tensor, mixed: Tensor, shared: MutableMapping[str, Any]) -> Tensor:
+        x = torch.add(x, mixed, alpha=self.residual)
+        y, linear = self.mlp(self.mlp_norm(x))
+        if "memory" in self.mlp_writes:
+            shared["memory"] = linear
+        return torch.add(x, y, alpha=self.residual)

@@ -52,19 +52,26 @@ def ones(tensor: Tensor, _: Generator) -> None:
     tensor.fill_(1.0)
 
 
+def zeros(tensor: Tensor, _: Generator) -> None:
+    tensor.zero_()
+
+
 def uniform(bound: float) -> Scheme:
     return lambda tensor, generator: tensor.uniform_(-bound, bound, generator=generator)
 
 
 class Linear(nn.Module):
-    """y = x Wᵀ, without bias; W has shape (outputs, inputs)."""
+    """y = x Wᵀ + b; W has shape (outputs, inputs), and b, where there is one, starts at zero."""
 
-    def __init__(self, inputs: int, outputs: int, *, role: Role = "hidden", own: Scheme | None = None) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, role: Role = "hidden", own: Scheme | None = None, bias: bool = False
+    ) -> None:
         super().__init__()
         self.weight = Parameter((outputs, inputs), role=role, fan_in=inputs, own=own)
+        self.bias = vector(outputs, zeros) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight)
+        return functional.linear(x, self.weight, self.bias)
 
 
 class Embedding(nn.Module):
@@ -88,6 +95,21 @@ class RMSNorm(nn.Module):
         return functional.rms_norm(x.to(self.gain.dtype), self.gain.shape, self.gain, self.eps)
 
 
+class LayerNorm(nn.Module):
+    """y = (x − mean(x)) / √(var(x) + ε) ⊙ gain + shift, in the dtype of the gain. Ba et al. 2016 (arXiv 1607.06450)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.gain, self.shift = vector(width, ones), vector(width, zeros)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x.to(self.gain.dtype), self.gain.shape, self.gain, self.shift, self.eps)
+
+
+NORMS: dict[str, type[RMSNorm | LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}
+
+
 class SwiGLU(nn.Module):
     """y = (x W_upᵀ ⊙ SiLU(x W_gateᵀ)) W_downᵀ. Shazeer 2020 (arXiv 2002.05202), equation 6."""
 
@@ -98,5 +120,7 @@ class SwiGLU(nn.Module):
         self.up = Linear(width, inner)
         self.down = Linear(inner, width)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down(functional.silu(self.gate(x_BTD)) * self.up(x_BTD))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y, and the linear half x W_upᵀ, which a later layer may read as its memory."""
+        linear = self.up(x)
+        return self.down(functional.silu(self.gate(x)) * linear), linear

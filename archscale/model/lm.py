@@ -6,19 +6,21 @@ Shapes: B batch, T positions, D width, V vocabulary.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from archscale.model.block import Block
-from archscale.model.layers import Embedding, Linear, RMSNorm
-from archscale.model.mixers import MIXERS, Place, Shared, build_mixer
+from archscale.model.cache import Cache, MixerCache, Prompt
+from archscale.model.layers import NORMS, Embedding, Linear
+from archscale.model.mixers import MIXERS, Place, Shared, StepShared, build_mixer
 from archscale.model.stack import expand
 from archscale.ops.backend import Backend
 from archscale.ops.segments import Segments
 from archscale.parametrizations import Multipliers, of_run
-from archscale.registry import unknown
+from archscale.registry import UserError, unknown
 from archscale.spec import ArchSpec, RunSpec, ScaleSpec
 
 NEUTRAL = Multipliers(residual=1.0, logits=1.0)
@@ -63,7 +65,7 @@ class LanguageModel(nn.Module):
         self.layers = expand(arch, spec.scale.depth)
         self.embedding = Embedding(spec.vocab_size, width)
         self.blocks = nn.ModuleList(self._blocks())
-        self.norm = RMSNorm(width, arch.norm_eps)
+        self.norm = NORMS[arch.norm](width, arch.norm_eps)
         self.head = None if arch.tie_embeddings else Linear(width, spec.vocab_size, role="unembedding")
 
     def forward(self, tokens_BT: Tensor, segments: Segments | None = None) -> Tensor:
@@ -72,16 +74,71 @@ class LanguageModel(nn.Module):
         shared: Shared = {}
         for block in self.blocks:
             x_BTD = block(x_BTD, shared, segments)
-        # The multiplier is applied to the narrow side of the product.
-        x_BTD = self.norm(x_BTD) * self.spec.multipliers.logits
-        weight_VD = self.embedding.weight if self.head is None else self.head.weight
-        return linear(x_BTD, weight_VD).to(weight_VD.dtype)
+        return self._logits(x_BTD)
 
-    def loss(self, inputs_BT: Tensor, targets_BT: Tensor, segments: Segments | None = None) -> Tensor:
+    def loss(
+        self,
+        inputs_BT: Tensor,
+        targets_BT: Tensor,
+        segments: Segments | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
         """Mean cross-entropy in nats per token, a float32 scalar."""
         logits_BTV = self(inputs_BT, segments)
         with torch.autocast(logits_BTV.device.type, enabled=False):
-            return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
+            return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), label_smoothing=label_smoothing)
+
+    @torch.no_grad()
+    def prefill(self, tokens_BT: Tensor, lengths_B: Tensor | None = None) -> tuple[Cache, Tensor]:
+        """Reads prompts; returns what `step` goes on from, and logits_BV after each row's last token.
+
+        `lengths_B` are the numbers of real tokens of right-padded rows. Layers after the last one that looks back run
+        on one token a row, and so does that layer but for what it caches: in a decoder-decoder model the whole
+        cross-decoder, and the queries of the full attention (arXiv 2507.06607, section 2).
+
+        Raises:
+            UserError: for an empty prompt, or a length outside 1 … T.
+        """
+        prompt = _checked_prompt(tokens_BT, lengths_B)
+        x_BTD = self.embedding(tokens_BT)
+        blocks = self._stack()
+        shared: Shared = {}
+        exposed: StepShared = {}
+        caches: list[MixerCache | None] = []
+        last = max((i for i, block in enumerate(blocks) if block.mixer.looks_back), default=0)
+        for block in blocks[:last]:
+            x_BTD, cache = block.prefill(x_BTD, shared, prompt)
+            caches.append(cache)
+            exposed |= block.mixer.exposes(cache)
+        caches.append(blocks[last].absorb(x_BTD, prompt.shortened()))
+        caches += [None] * (len(blocks) - len(caches))
+        at_last: StepShared = {name: prompt.last(tensor) for name, tensor in shared.items()}
+        at_last |= exposed
+        position_B = prompt.lengths_B - 1
+        x_BD = prompt.last(x_BTD)
+        for block, kept in zip(blocks[last:], caches[last:], strict=True):
+            x_BD = block.step(x_BD, at_last, kept, position_B)
+        return Cache(caches, prompt.lengths_B.clone()), self._logits(x_BD)
+
+    @torch.no_grad()
+    def step(self, tokens_B: Tensor, cache: Cache) -> Tensor:
+        """logits_BV after one more token a row; `cache` is changed in place."""
+        x_BD = self.embedding(tokens_B)
+        shared: StepShared = {}
+        for block, kept in zip(self._stack(), cache.layers, strict=True):
+            x_BD = block.step(x_BD, shared, kept, cache.lengths_B)
+        cache.lengths_B += 1
+        return self._logits(x_BD)
+
+    def _stack(self) -> list[Block]:
+        return cast("list[Block]", list(self.blocks))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        # The multiplier is applied to the narrow side of the product.
+        x = self.norm(x) * self.spec.multipliers.logits
+        weight_VD = self.embedding.weight if self.head is None else self.head.weight
+        return linear(x, weight_VD).to(weight_VD.dtype)
 
     def _blocks(self) -> list[Block]:
         arch, scale, blocks = self.spec.arch, self.spec.scale, []
@@ -96,14 +153,23 @@ class LanguageModel(nn.Module):
                 backend=self.spec.backend,
             )
             mixer = build_mixer(layer, place, arch, scale)
-            shared_widths |= {name: mixer.shared_width(name) for name in layer.write}
-            blocks.append(
-                Block(
-                    mixer,
-                    width=scale.width,
-                    mlp_ratio=arch.mlp_ratio,
-                    norm_eps=arch.norm_eps,
-                    residual=self.spec.multipliers.residual,
-                )
+            mlp_writes = frozenset(layer.mlp_write)
+            block = Block(
+                mixer, arch, width=scale.width, residual=self.spec.multipliers.residual, mlp_writes=mlp_writes
             )
+            shared_widths |= {name: mixer.shared_width(name) for name in layer.write}
+            shared_widths |= dict.fromkeys(mlp_writes, arch.mlp_ratio * scale.width)
+            blocks.append(block)
         return blocks
+
+
+def _checked_prompt(tokens_BT: Tensor, lengths_B: Tensor | None) -> Prompt:
+    size = tokens_BT.shape[1]
+    if lengths_B is None:
+        lengths_B = torch.full((len(tokens_BT),), size, device=tokens_BT.device)
+    if tokens_BT.numel() == 0 or int(lengths_B.min()) < 1 or int(lengths_B.max()) > size:
+        raise UserError(
+            f"prompt lengths {lengths_B.tolist()} in a batch of {size} positions: give every prompt at least one token "
+            f"and at most {size}"
+        )
+    return Prompt(lengths_B, size)

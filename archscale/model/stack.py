@@ -31,10 +31,18 @@ def expand(arch: ArchSpec, depth: int) -> tuple[LayerSpec, ...]:
 
 
 def diagram(layers: tuple[LayerSpec, ...]) -> str:
-    """One letter per layer: M state-space, S window, F full attention, G gated memory, C cross-attention."""
+    """One letter per layer: M recurrent, S window, F full attention, G gated memory, C cross-attention.
+
+    A decoder-decoder stack is shown as self-decoder, its last layer, cross-decoder: MSMSM F GC.
+    """
     from archscale.model.mixers import MIXERS
 
-    return "".join(MIXERS[layer.mixer].letter for layer in layers)
+    letters = "".join(MIXERS[layer.mixer].letter for layer in layers)
+    looking_back = [index for index, layer in enumerate(layers) if MIXERS[layer.mixer].looks_back]
+    boundary = looking_back[-1] if looking_back else 0
+    if boundary == len(layers) - 1:
+        return letters
+    return " ".join(part for part in (letters[:boundary], letters[boundary], letters[boundary + 1 :]) if part)
 
 
 def _lengths(arch: ArchSpec, depth: int) -> list[int]:
@@ -60,6 +68,7 @@ def _shown(span: SpanSpec) -> str:
 
 
 def _check_flow(name: str, layers: list[LayerSpec]) -> None:
+    from archscale.model.block import MLP_WRITES
     from archscale.model.mixers import MIXERS
 
     writer: dict[str, int] = {}
@@ -74,13 +83,14 @@ def _check_flow(name: str, layers: list[LayerSpec]) -> None:
             raise UserError(
                 f"{where} reads {tensor!r}, which no earlier layer writes: add 'write: {tensor}' to an earlier {able}"
             )
-        for tensor in layer.write:
-            if tensor not in mixer.writes:
-                able = ", ".join(sorted(mixer.writes)) or "nothing"
-                raise UserError(f"{where} cannot write {tensor!r}: it can write {able}, remove it from 'write'")
-            if tensor in writer:
-                raise UserError(
-                    f"{where} writes {tensor!r} again, after layer {writer[tensor]}: give it a span of its own, so "
-                    "that one layer writes it"
-                )
-            writer[tensor] = index
+        for key, names, possible in (("write", layer.write, mixer.writes), ("mlp_write", layer.mlp_write, MLP_WRITES)):
+            for tensor in names:
+                if tensor not in possible:
+                    able = ", ".join(sorted(possible)) or "nothing"
+                    raise UserError(f"{where} cannot write {tensor!r}: it can write {able}, remove it from {key!r}")
+                if tensor in writer:
+                    raise UserError(
+                        f"{where} writes {tensor!r} again, after layer {writer[tensor]}: give it a span of its own, so "
+                        "that one layer writes it"
+                    )
+                writer[tensor] = index

@@ -1,9 +1,12 @@
 """Architectures and small models for the tests of this folder."""
 
+import dataclasses
 from typing import Any
 
+from archscale.compose import load_config
 from archscale.model.initialize import initialize
 from archscale.model.lm import LanguageModel
+from archscale.scaling.ladder import scale_to
 from archscale.spec import ArchSpec, LayerSpec, RunSpec, ScaleSpec, SpanSpec, to_json
 from tests.support.specs import small_spec
 
@@ -30,16 +33,17 @@ def sambay(**fields: Any) -> ArchSpec:
     )
 
 
-def paper_scale(depth: int, width: int) -> ScaleSpec:
-    return ScaleSpec(
-        depth=depth,
-        width=width,
-        head_dim=128,
-        num_heads=depth,
-        num_kv_heads=depth // 4,
-        base_depth=16,
-        base_width=width,
-    )
+def packaged(name: str, **fields: Any) -> ArchSpec:
+    """The packaged architecture `name`, with a window of 6 tokens unless told otherwise."""
+    arch = load_config([f"arch={name}"]).arch
+    return dataclasses.replace(arch, **{"window": 6, **fields})
+
+
+def paper_scale(arch: ArchSpec, depth: int, **fields: Any) -> ScaleSpec:
+    """The shape the paper gives an architecture: arXiv 2507.06607, section 3.1."""
+    config = load_config(["scale.width_scale=1", "scale.head_dim=128"]).scale
+    nothing_set = {"depth": depth, "num_heads": None, "num_kv_heads": None}
+    return scale_to(dataclasses.replace(config, **nothing_set, **fields), arch, 32_000)
 
 
 def small_run(arch: ArchSpec, **changes: Any) -> RunSpec:

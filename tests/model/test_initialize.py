@@ -56,8 +56,8 @@ def test_mamba_starts_from_its_own_scheme():
     assert step.log().mean().item() == pytest.approx(torch.tensor([1e-3, 0.1]).log().mean().item(), abs=0.5)
     torch.testing.assert_close(mixer.A_log_DN.exp(), torch.arange(1.0, 17).expand(96, 16))
     assert torch.equal(mixer.skip_D, torch.ones(96))
-    assert mixer.step.weight.shape == (96, 3)
-    assert 0.9 * 3**-0.5 < mixer.step.weight.abs().max() <= 3**-0.5
+    assert mixer.delta.weight.shape == (96, 3)
+    assert 0.9 * 3**-0.5 < mixer.delta.weight.abs().max() <= 3**-0.5
     assert 0.45 < mixer.conv_weight_DK.abs().max() <= 0.5
 
 

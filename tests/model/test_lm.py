@@ -4,11 +4,12 @@ from math import log
 import pytest
 import torch
 
+from archscale.compose import groups
 from archscale.model.initialize import initialize
 from archscale.model.lm import LanguageModel
 from archscale.ops.segments import Segments
 from archscale.scaling.count import count_parameters
-from tests.model.architectures import paper_scale, sambay, small_model, small_run, transformer_pp
+from tests.model.architectures import packaged, paper_scale, sambay, small_model, small_run, transformer_pp
 
 ARCHITECTURES = pytest.mark.parametrize("arch", [transformer_pp(), sambay()], ids=["transformer_pp", "sambay"])
 
@@ -107,7 +108,7 @@ def test_multipliers_scale_the_residual_branches_and_the_logits():
     x = torch.randn(1, 5, 16, dtype=torch.float64)
     block = narrow.blocks[0]
     middle = x + block.mixer(block.mixer_norm(x), {}, None) / 4
-    torch.testing.assert_close(block(x, {}, None), middle + block.mlp(block.mlp_norm(middle)) / 4)
+    torch.testing.assert_close(block(x, {}, None), middle + block.mlp(block.mlp_norm(middle))[0] / 4)
 
 
 def test_a_copied_model_keeps_the_roles():
@@ -116,22 +117,64 @@ def test_a_copied_model_keeps_the_roles():
     assert roles == {name: (p.role, p.fan_in) for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize(
-    ("arch", "width", "millions"), [(transformer_pp(), 2048, 973.1), (sambay(), 1984, 1002.3)], ids=["tpp", "sambay"]
-)
-def test_parameters_of_the_papers_models(arch, width, millions):
-    """Counted on the authors' modules at depth 16: section 3.1 and Table 1 of arXiv 2507.06607 round to 1.0B."""
-    count = count_parameters(arch, paper_scale(16, width), 32_000)
-    assert round(count.non_embedding / 1e6, 1) == millions
+# Counted on real modules, in millions: non-embedding at depth 16, section 3.1 of arXiv 2507.06607.
+MILLIONS = {
+    "transformer_pp": 973.1,
+    "swa_yoco": 988.4,
+    "samba_yoco": 1009.7,
+    "sambay": 1002.3,
+    "sambay_2": 1005.0,
+    "sambay_a": 1009.7,
+    "sambay_aa": 1009.7,
+    "sambay_mlp": 985.3,
+    "mambay": 994.8,
+    "mambay_2": 1006.6,
+    "gdny": 989.5,
+    "sgdny": 1018.1,
+}
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_parameters_of_the_papers_models(name):
+    arch = packaged(name)
+    width = 16 * arch.aspect_ratio
+    count = count_parameters(arch, paper_scale(arch, 16), 32_000)
+    assert round(count.non_embedding / 1e6, 1) == MILLIONS[name]
     assert count.embedding == 32_000 * width
     assert count.mlp == 16 * 12 * width**2
     assert count.norm == 33 * width
     assert count.total == count.embedding + count.mixer + count.mlp + count.norm
 
 
+def test_parameters_of_the_released_model():
+    arch = packaged("phi4_mini_flash")
+    scale = paper_scale(arch, 32, head_dim=64)
+    assert (scale.width, scale.num_heads, scale.num_kv_heads) == (2560, 40, 20)
+    count = count_parameters(arch, scale, 200_064)
+    assert round(count.non_embedding / 1e6, 1) == 3340.4
+    assert round(count.total / 1e6, 1) == 3852.6
+
+
+def test_differential_attention_adds_768_parameters_a_layer():
+    plain, differential = (
+        count_parameters(packaged(name), paper_scale(packaged(name), 16), 32_000) for name in ("sambay", "sambay_da")
+    )
+    attention_layers = 4 + 1 + 3
+    assert differential.non_embedding == plain.non_embedding + 768 * attention_layers
+
+
+@pytest.mark.parametrize("depth", [8, 12, 16, 20, 24])
+@pytest.mark.parametrize("name", groups()["arch"])
+def test_every_preset_builds_at_every_depth_of_the_paper(name, depth):
+    arch = packaged(name)
+    count = count_parameters(arch, paper_scale(arch, depth), 32_000)
+    assert count.non_embedding == pytest.approx(237_568 * depth**3, rel=0.08 if name != "phi4_mini_flash" else 0.6)
+
+
 def test_an_untied_head_counts_as_embedding():
     tied, untied = (
-        count_parameters(transformer_pp(tie_embeddings=tie), paper_scale(8, 256), 1000) for tie in (True, False)
+        count_parameters(transformer_pp(tie_embeddings=tie), small_run(transformer_pp()).scale, 1000)
+        for tie in (True, False)
     )
     assert untied.embedding == 2 * tied.embedding
     assert untied.non_embedding == tied.non_embedding

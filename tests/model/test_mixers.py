@@ -94,7 +94,7 @@ def mamba_by_token(mixer: torch.nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         taps = [weights["conv_weight_DK"][:, 3 - k] * u[t - k] for k in range(4) if t >= k]
         c = torch.nn.functional.silu(weights["conv_bias_D"] + sum(taps))
         step, B, C = (weights["select.weight"] @ c).split([1, 16, 16])
-        delta = torch.log1p(torch.exp(weights["step.weight"] @ step + weights["step_bias_D"]))
+        delta = torch.log1p(torch.exp(weights["delta.weight"] @ step + weights["step_bias_D"]))
         for d in range(u.shape[1]):
             h[d] = torch.exp(-delta[d] * weights["A_log_DN"][d].exp()) * h[d] + delta[d] * B * c[d]
         memory[t] = h @ C + weights["skip_D"] * c

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -15,8 +16,8 @@ READERS = ("rest", [layer("gmu"), layer("cross_attention")])
     ("arch", "depth", "letters"),
     [
         (transformer_pp(), 8, "F" * 8),
-        (sambay(), 8, "MSMSMFGC"),
-        (sambay(), 16, "MSMSMSMSMF" + "GC" * 3),
+        (sambay(), 8, "MSMSM F GC"),
+        (sambay(), 16, "MSMSMSMSM F GCGCGC"),
         (architecture(("rest", [layer("mamba")]), (1, [layer("attention")])), 8, "M" * 7 + "F"),
     ],
 )
@@ -37,9 +38,17 @@ def test_patterns_of_the_paper(arch, depth, letters):
         ([(9, [layer("mamba")]), ("rest", [layer("mamba")])], r"take 9 layers"),
         ([(8, [layer("mamba")]), ("rest", [layer("mamba")])], r"at least one left for 'rest'"),
         ([(2, [layer("mamba", "memory"), layer("attention")]), READERS], r"layer 3 \(cross_attention\) reads 'kv'"),
-        ([READERS], r"layer 0 \(gmu\) reads 'memory'.*add 'write: memory' to an earlier mamba"),
+        ([READERS], r"layer 0 \(gmu\) reads 'memory'.*add 'write: memory' to an earlier attention, "),
         ([("rest", [layer("mamba", "memory")])], r"layer 1 \(mamba\) writes 'memory' again, after layer 0"),
         ([("rest", [layer("mamba", "kv")])], r"layer 0 \(mamba\) cannot write 'kv': it can write memory"),
+        (
+            [("rest", [dataclasses.replace(layer("attention"), mlp_write=("memory",))])],
+            r"layer 1 \(attention\) writes 'memory' again, after layer 0",
+        ),
+        (
+            [("rest", [dataclasses.replace(layer("mamba"), mlp_write=("kv",))])],
+            r"layer 0 \(mamba\) cannot write 'kv': it can write memory, remove it from 'mlp_write'",
+        ),
         ([("rest", [layer("window_attention", "kv")])], r"cannot write 'kv': it can write nothing"),
         ([(4, [layer("mamba")]), ("rest", [layer("mambo")])], r"layer 4: unknown mixer 'mambo'. Did you mean 'mamba'"),
     ],

@@ -4,9 +4,13 @@
 
 `attention` and `window_attention` project queries, keys and values; `cross_attention` has only queries of its own and
 reads keys and values that one earlier layer wrote as `kv` (YOCO, arXiv 2405.05254). The attention width H·K is
-independent of the model width.
+independent of the model width. With `bias`, queries, values and outputs get one; keys do not, because a constant added
+to every key changes no softmax. `attention` can also write `memory`: the concatenated heads, before W_o (SambaY-A of
+arXiv 2507.06607, section 4).
 
-Shapes: B batch, T positions, D width, H query heads, G key/value heads, K head size.
+Cache: keys and values, of the last `window` tokens where there is a window; cross-attention has none.
+
+Shapes: B batch, T positions, D width, H query heads, G key/value heads, K head size, E = H·K, S slots of a cache.
 """
 
 from dataclasses import fields
@@ -14,11 +18,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
-from archscale.model.layers import Linear
-from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared
-from archscale.ops.causal_attention import causal_attention
+from archscale.model.cache import KeyValueCache, Prompt
+from archscale.model.layers import Linear, vector, zeros
+from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared, StepShared
+from archscale.ops.causal_attention import attend_cached, causal_attention
 from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -30,6 +35,7 @@ class CrossAttentionConfig:
     head_dim: int
     positions: Literal["rope", "none"]
     rope_base: float
+    bias: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -46,7 +52,7 @@ class AttentionConfig(CrossAttentionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_groups(self.num_heads, self.num_kv_heads)
+        check_groups(self.num_heads, self.num_kv_heads)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,36 +60,108 @@ class WindowAttentionConfig(AttentionConfig):
     window: int
 
 
+class SoftmaxCore(nn.Module):
+    """What lies between projections and output; it has no parameters."""
+
+    def __init__(self, config: CrossAttentionConfig, place: Place) -> None:
+        super().__init__()
+        self.backend = place.backend
+
+    def forward(
+        self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, window: int | None, segments: Segments | None
+    ) -> Tensor:
+        o_BTHK = causal_attention(q_BTHK, k_BTGK, v_BTGK, window=window, segments=segments, backend=self.backend)
+        return o_BTHK.flatten(-2)
+
+    def step(self, q_BHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, valid_BS: Tensor) -> Tensor:
+        return attend_cached(q_BHK, k_BSGK, v_BSGK, valid_BS, backend=self.backend).flatten(-2)
+
+    def flops_per_pair(self, config: CrossAttentionConfig) -> int:
+        """Of one query position that sees one key position, over all heads: score and weighted value."""
+        return 4 * config.num_heads * config.head_dim
+
+
 @MIXERS.register("attention")
 class Attention(Mixer):
     Config: ClassVar[type] = AttentionConfig
+    Core: ClassVar[type] = SoftmaxCore
     letter = "F"
-    writes = frozenset({"kv"})
+    writes = frozenset({"kv", "memory"})
 
     def __init__(self, config: AttentionConfig, place: Place, window: int | None = None) -> None:
         super().__init__(config, place)
         self.config, self.window = config, window
         query, key = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
         self.query_key_value = Linear(place.width, query + 2 * key)
-        self.output = Linear(query, place.width)
+        self.query_bias = vector(query, zeros) if config.bias else None
+        self.value_bias = vector(key, zeros) if config.bias else None
+        self.core = self.Core(config, place)
+        self.output = Linear(query, place.width, bias=config.bias)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         return {**CrossAttention.defaults(arch, scale), "num_kv_heads": scale.num_kv_heads}
 
     def shared_width(self, name: str) -> int:
-        return 2 * self.config.num_kv_heads * self.config.head_dim
+        c = self.config
+        return 2 * c.num_kv_heads * c.head_dim if name == "kv" else c.num_heads * c.head_dim
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+        q_BTHK, k_BTGK, v_BTGK = self._project(x_BTD)
+        if "kv" in self.place.writes:
+            shared["kv"] = torch.stack([k_BTGK, v_BTGK], 2)
+        o_BTE = self.core(q_BTHK, k_BTGK, v_BTGK, self.window, segments)
+        if "memory" in self.place.writes:
+            shared["memory"] = o_BTE
+        return self.output(o_BTE)
+
+    def prefill(self, x_BTD: Tensor, shared: Shared, prompt: Prompt) -> tuple[Tensor, KeyValueCache]:
+        # Padding follows every real token, so causality hides it.
+        q_BTHK, k_BTGK, v_BTGK = self._project(x_BTD)
+        kv_BT2GK = torch.stack([k_BTGK, v_BTGK], 2)
+        o_BTE = self.core(q_BTHK, k_BTGK, v_BTGK, self.window, None)
+        written = {"kv": kv_BT2GK, "memory": o_BTE}
+        shared |= {name: written[name] for name in self.place.writes}
+        return self.output(o_BTE), KeyValueCache.of_prompt(kv_BT2GK, prompt, self.window)
+
+    def absorb(self, x_BTD: Tensor, prompt: Prompt) -> KeyValueCache:
+        """Keys and values alone: nobody reads the outputs, so nothing is asked of the queries."""
+        query = self.config.num_heads * self.config.head_dim
+        kv_BTX = nn.functional.linear(x_BTD, self.query_key_value.weight[query:])
+        k_BTGK, v_BTGK = kv_BTX.unflatten(-1, (-1, self.config.head_dim)).chunk(2, 2)
+        if self.config.positions == "rope":
+            k_BTGK = rotate(k_BTGK, self.config.rope_base, backend=self.place.backend)
+        if self.value_bias is not None:
+            v_BTGK = v_BTGK + self.value_bias.view(v_BTGK.shape[2:])
+        return KeyValueCache.of_prompt(torch.stack([k_BTGK, v_BTGK], 2), prompt, self.window)
+
+    def step(self, x_BD: Tensor, shared: StepShared, cache: KeyValueCache, position_B: Tensor) -> Tensor:
+        q_B1HK, k_B1GK, v_B1GK = self._project(x_BD[:, None], position_B[:, None])
+        cache.append(torch.stack([k_B1GK[:, 0], v_B1GK[:, 0]], 1), position_B)
+        shared |= self.exposes(cache)
+        o_BE = self.core.step(q_B1HK[:, 0], *cache.kv_BS2GK.unbind(2), cache.valid(position_B))
+        if "memory" in self.place.writes:
+            shared["memory"] = o_BE
+        return self.output(o_BE)
+
+    def exposes(self, cache: Any) -> dict[str, KeyValueCache]:
+        return {"kv": cache} if "kv" in self.place.writes else {}
+
+    def flops_per_token(self, length: int) -> float:
+        return self.core.flops_per_pair(self.config) * pairs_per_token(length, self.window)
+
+    def _project(self, x_BTD: Tensor, position_BT: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config
         heads = self.query_key_value(x_BTD).unflatten(-1, (-1, c.head_dim))
         turned, v_BTGK = heads.split([c.num_heads + c.num_kv_heads, c.num_kv_heads], 2)
+        if self.query_bias is not None and self.value_bias is not None:
+            bias_HK = self.query_bias.view(c.num_heads, c.head_dim)
+            turned = turned + nn.functional.pad(bias_HK, (0, 0, 0, c.num_kv_heads))
+            v_BTGK = v_BTGK + self.value_bias.view(c.num_kv_heads, c.head_dim)
         if c.positions == "rope":
-            turned = rotate(turned, c.rope_base, backend=self.place.backend)
+            turned = rotate(turned, c.rope_base, position_BT=position_BT, backend=self.place.backend)
         q_BTHK, k_BTGK = turned.split([c.num_heads, c.num_kv_heads], 2)
-        if "kv" in self.place.writes:
-            shared["kv"] = torch.stack([k_BTGK, v_BTGK], 2)
-        return self.output(_attend(q_BTHK, k_BTGK, v_BTGK, self.window, segments, self.place))
+        return q_BTHK, k_BTGK, v_BTGK
 
 
 @MIXERS.register("window_attention")
@@ -105,8 +183,10 @@ class CrossAttention(Mixer):
     """Queries turn by their positions too where the architecture is rotary: the shared keys are stored turned."""
 
     Config = CrossAttentionConfig
+    Core: ClassVar[type] = SoftmaxCore
     letter = "C"
     reads = frozenset({"kv"})
+    looks_back = False
 
     def __init__(self, config: CrossAttentionConfig, place: Place) -> None:
         super().__init__(config, place)
@@ -117,9 +197,11 @@ class CrossAttention(Mixer):
                 f"head_dim = {config.head_dim} does not fit the shared kv of {place.shared_widths['kv']} numbers per "
                 "token: use the head_dim of the layer that writes it"
             )
-        _check_groups(config.num_heads, self.num_kv_heads)
-        self.query = Linear(place.width, config.num_heads * config.head_dim)
-        self.output = Linear(config.num_heads * config.head_dim, place.width)
+        check_groups(config.num_heads, self.num_kv_heads)
+        query = config.num_heads * config.head_dim
+        self.query = Linear(place.width, query, bias=config.bias)
+        self.core = self.Core(config, place)
+        self.output = Linear(query, place.width, bias=config.bias)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -127,22 +209,36 @@ class CrossAttention(Mixer):
         return {"num_heads": scale.num_heads, "head_dim": scale.head_dim, **positions}
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+        k_BTGK, v_BTGK = shared["kv"].unbind(2)
+        return self.output(self.core(self._queries(x_BTD), k_BTGK, v_BTGK, None, segments))
+
+    def prefill(self, x_BTD: Tensor, shared: Shared, prompt: Prompt) -> tuple[Tensor, None]:
+        return self.forward(x_BTD, shared, None), None
+
+    def step(self, x_BD: Tensor, shared: StepShared, cache: None, position_B: Tensor) -> Tensor:
+        kv = shared["kv"]
+        assert isinstance(kv, KeyValueCache)
+        q_B1HK = self._queries(x_BD[:, None], position_B[:, None])
+        return self.output(self.core.step(q_B1HK[:, 0], *kv.kv_BS2GK.unbind(2), kv.valid(position_B)))
+
+    def flops_per_token(self, length: int) -> float:
+        return self.core.flops_per_pair(self.config) * pairs_per_token(length, None)
+
+    def _queries(self, x_BTD: Tensor, position_BT: Tensor | None = None) -> Tensor:
         c = self.config
         q_BTHK = self.query(x_BTD).unflatten(-1, (c.num_heads, c.head_dim))
         if c.positions == "rope":
-            q_BTHK = rotate(q_BTHK, c.rope_base, backend=self.place.backend)
-        k_BTGK, v_BTGK = shared["kv"].unbind(2)
-        return self.output(_attend(q_BTHK, k_BTGK, v_BTGK, None, segments, self.place))
+            q_BTHK = rotate(q_BTHK, c.rope_base, position_BT=position_BT, backend=self.place.backend)
+        return q_BTHK
 
 
-def _attend(
-    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, window: int | None, segments: Segments | None, place: Place
-) -> Tensor:
-    o_BTHK = causal_attention(q_BTHK, k_BTGK, v_BTGK, window=window, segments=segments, backend=place.backend)
-    return o_BTHK.flatten(-2)
+def pairs_per_token(length: int, window: int | None) -> float:
+    """How many positions a token sees, itself included, averaged over a sequence of `length` tokens."""
+    full = length if window is None else min(length, window)
+    return full - full * (full - 1) / (2 * length)
 
 
-def _check_groups(num_heads: int, num_kv_heads: int) -> None:
+def check_groups(num_heads: int, num_kv_heads: int) -> None:
     if num_heads % num_kv_heads:
         raise ValueError(
             f"num_heads = {num_heads} is not divisible by num_kv_heads = {num_kv_heads}: every key/value head serves "

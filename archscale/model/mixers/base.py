@@ -2,6 +2,10 @@
 
     shared = {"memory": m_BTD, "kv": kv_BT2GK}        written by one layer, read by later ones
 
+Three ways to run one: `forward` over whole sequences in training; `prefill` over a prompt, which also returns what the
+generation goes on from; `step` for one more token. While generating, `shared` holds the step's memory m_BD, and under
+"kv" the writer's KeyValueCache.
+
 To add a mixer: one file with a frozen `Config` and a class registered in `MIXERS`, imported in mixers/__init__.py.
 
 Shapes: B batch, T positions, D width.
@@ -14,12 +18,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from archscale.model.cache import KeyValueCache, MixerCache, Prompt
 from archscale.ops.backend import Backend
 from archscale.ops.segments import Segments
 from archscale.registry import Registry, UserError
 from archscale.spec import ArchSpec, LayerSpec, ScaleSpec, from_mapping
 
 Shared = dict[str, Tensor]
+StepShared = dict[str, Tensor | KeyValueCache]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,11 @@ class Mixer(nn.Module, ABC):
     letter: ClassVar[str]
     reads: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset()
+    # Whether an output depends on this layer's own input at earlier positions. Layers that reach back only through
+    # shared tensors need no input but the last token's while a prompt is read.
+    looks_back: ClassVar[bool] = True
+    # Key/value heads that the scale's defaults give are a multiple of this.
+    kv_head_multiple: ClassVar[int] = 1
 
     def __init__(self, config: Any, place: Place) -> None:
         super().__init__()
@@ -55,6 +66,30 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         """Returns y_BTD, having put every tensor of `place.writes` into `shared`."""
+
+    @abstractmethod
+    def prefill(self, x_BTD: Tensor, shared: Shared, prompt: Prompt) -> tuple[Tensor, MixerCache | None]:
+        """y_BTD, correct at real tokens, and the cache after each row's last real token; writes `shared` as forward."""
+
+    def absorb(self, x_BTD: Tensor, prompt: Prompt) -> MixerCache | None:
+        """The cache of `prefill` alone, for the layer whose outputs nobody reads; rows may be empty."""
+        return self.prefill(x_BTD, {}, prompt)[1]
+
+    @abstractmethod
+    def step(self, x_BD: Tensor, shared: StepShared, cache: Any, position_B: Tensor) -> Tensor:
+        """y_BD for the token at `position_B` (tokens read before it), with `cache` changed in place."""
+
+    def exposes(self, cache: MixerCache | None) -> dict[str, KeyValueCache]:
+        """The shared tensors of `place.writes` that later layers read from this layer's cache."""
+        return {}
+
+    @abstractmethod
+    def flops_per_token(self, length: int) -> float:
+        """Multiplications and additions of one forward pass, per token, averaged over a sequence of `length` tokens.
+
+        Without Linear layers, which take 2 per weight and are counted by their parameters, and without functions such
+        as exp or SiLU. Recurrences count as their definition does, one token after another.
+        """
 
     def shared_width(self, name: str) -> int:
         """Size per token of a tensor this mixer writes."""

@@ -17,8 +17,10 @@ from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
 from torch.nn.functional import silu, softplus
 
+from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared
+from archscale.model.mixers.base import MIXERS, Place, Shared
+from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.causal_conv import causal_conv
 from archscale.ops.segments import Segments
 from archscale.ops.selective_scan import selective_scan
@@ -41,10 +43,9 @@ class MambaConfig:
 
 
 @MIXERS.register("mamba")
-class Mamba(Mixer):
+class Mamba(RecurrentMixer):
     Config = MambaConfig
     letter = "M"
-    writes = frozenset({"memory"})
 
     def __init__(self, config: MambaConfig, place: Place) -> None:
         super().__init__(config, place)
@@ -59,8 +60,8 @@ class Mamba(Mixer):
         self.conv_bias_D = vector(channels, uniform(bound))
         self.select = Linear(channels, rank + 2 * size)
         # ± rank^-½ keeps the variance of Δ at every width, whatever rule the other hidden matrices follow.
-        self.step = Linear(rank, channels, own=uniform(rank**-0.5))
-        self.step_bias_D = vector(channels, _log_uniform_steps)
+        self.delta = Linear(rank, channels, own=uniform(rank**-0.5))
+        self.step_bias_D = vector(channels, log_uniform_steps)
         self.A_log_DN = Parameter((channels, size), role="vector", own=_s4d_real)
         self.skip_D = vector(channels, ones)
         self.output = Linear(channels, place.width)
@@ -72,24 +73,53 @@ class Mamba(Mixer):
     def shared_width(self, name: str) -> int:
         return self.channels
 
-    def forward(self, x_BTW: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+    def mix(
+        self,
+        x_BTW: Tensor,
+        shared: Shared,
+        segments: Segments | None,
+        before: RecurrentCache | None = None,
+        prompt: Prompt | None = None,
+    ) -> tuple[Tensor, RecurrentCache]:
         backend = self.place.backend
+        input_BTD = self.input(x_BTW)
         x_BTD = causal_conv(
-            self.input(x_BTW), self.conv_weight_DK, self.conv_bias_D, segments=segments, backend=backend
+            input_BTD,
+            self.conv_weight_DK,
+            self.conv_bias_D,
+            segments=segments,
+            before_BKD=None if before is None else before.inputs_BKC,
+            backend=backend,
         )
         x_BTD = silu(x_BTD)
         step_BTR, B_BTN, C_BTN = self.select(x_BTD).split(self.split, dim=-1)
-        delta_BTD = softplus(self.step(step_BTR).to(self.step_bias_D.dtype) + self.step_bias_D)
-        A_DN = -torch.exp(self.A_log_DN)
-        memory_BTD, _ = selective_scan(
-            x_BTD, delta_BTD, A_DN, B_BTN, C_BTN, self.skip_D, segments=segments, backend=backend
+        delta_BTD = softplus(self.delta(step_BTR).to(self.step_bias_D.dtype) + self.step_bias_D)
+        if prompt is not None:
+            # A step of length zero keeps the state and adds nothing to it.
+            delta_BTD = delta_BTD * prompt.valid()[..., None]
+        memory_BTD, state_BDN = selective_scan(
+            x_BTD,
+            delta_BTD,
+            -torch.exp(self.A_log_DN),
+            B_BTN,
+            C_BTN,
+            self.skip_D,
+            segments=segments,
+            initial_BDN=None if before is None else before.state,
+            backend=backend,
         )
         if "memory" in self.place.writes:
             shared["memory"] = memory_BTD
-        return self.output(memory_BTD * silu(self.gate(x_BTW)))
+        inputs_BKD = last_inputs(input_BTD, self.conv_weight_DK.shape[1] - 1, before, prompt)
+        return self.output(memory_BTD * silu(self.gate(x_BTW))), RecurrentCache(inputs_BKD, state_BDN)
+
+    def flops_per_token(self, length: int) -> float:
+        """A channel: convolution 2K, Δ A N, Δ x 1, state 3N, readout 2N, skip 2, gate 1."""
+        taps, size = self.conv_weight_DK.shape[1], self.A_log_DN.shape[1]
+        return float(self.channels * (2 * taps + 6 * size + 4))
 
 
-def _log_uniform_steps(tensor: Tensor, generator: Generator) -> None:
+def log_uniform_steps(tensor: Tensor, generator: Generator) -> None:
     """b with softplus(b) log-uniform in [1e-3, 0.1]; the inverse of softplus is y + log(1 − e^-y)."""
     step = torch.rand(tensor.shape, generator=generator).mul_(log(STEP_MAX) - log(STEP_MIN)).add_(log(STEP_MIN))
     step = step.exp_().clamp_(min=STEP_FLOOR)

@@ -1,0 +1,145 @@
+"""Mamba-2: a state-space model with one decay per head and token, behind a short convolution, gated and normalised.
+
+    (x, B, C) = SiLU(conv(X W_xBCᵀ))    Δ = softplus(X W_Δᵀ + b)    z = X W_zᵀ
+    m = scan(x, Δ, A, B, C) + D x       Y = RMSNorm(m ⊙ SiLU(z)) W_oᵀ, or (RMSNorm(m) ⊙ SiLU(z)) W_oᵀ
+
+m, with the D skip, before gate and norm, is the memory that gated memory units read. Dao & Gu 2024 (arXiv 2405.21060),
+section 7 and Figure 6; the norm before the gate is the variant of arXiv 2507.06607, Table 9.
+
+Shapes: B batch, T positions, W width, H heads, P channels of one head, N state size of one channel, D = H · P,
+C = D + 2 N channels of the convolution.
+"""
+
+from math import ceil
+from typing import Any, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor
+from torch.nn.functional import silu, softplus
+
+from archscale.model.cache import Prompt, RecurrentCache
+from archscale.model.layers import Linear, Parameter, ones, uniform, vector
+from archscale.model.mixers.base import MIXERS, Place, Shared
+from archscale.model.mixers.mamba import log_uniform_steps
+from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
+from archscale.ops.causal_conv import causal_conv
+from archscale.ops.gated_rms_norm import gated_rms_norm
+from archscale.ops.segments import Segments
+from archscale.ops.ssd_scan import ssd_scan
+from archscale.spec import STRICT, ArchSpec, ScaleSpec
+
+DECAY_MIN, DECAY_MAX = 1.0, 16.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Mamba2Config:
+    """There are expand · W / head_dim heads, rounded up to a multiple of `head_multiple`."""
+
+    head_dim: int
+    state_size: int
+    expand: int = 2
+    conv_size: int = 4
+    head_multiple: int = 8
+    norm: Literal["after_gate", "before_gate"] = "after_gate"
+
+    def __post_init__(self) -> None:
+        for name in ("head_dim", "state_size", "expand", "conv_size", "head_multiple"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}: it must be at least 1")
+
+
+@MIXERS.register("mamba2")
+class Mamba2(RecurrentMixer):
+    """Heads and state follow the attention's head size: half of it and all of it, 64 and 128 at the paper's 128.
+
+    A small ladder with small heads thus keeps the proportions of the paper's models.
+    """
+
+    Config = Mamba2Config
+    letter = "M"
+
+    def __init__(self, config: Mamba2Config, place: Place) -> None:
+        super().__init__(config, place)
+        size, multiple = config.state_size, config.head_multiple
+        self.heads = heads = multiple * ceil(config.expand * place.width / (config.head_dim * multiple))
+        self.channels = channels = heads * config.head_dim
+        self.split = (channels, size, size)
+        self.norm_first = config.norm == "before_gate"
+        self.gate = Linear(place.width, channels)
+        self.input = Linear(place.width, sum(self.split))
+        self.delta = Linear(place.width, heads)
+        # As in mamba.py: torch.nn.Conv1d's default for a depthwise kernel.
+        bound = config.conv_size**-0.5
+        self.conv_weight_CK = Parameter((sum(self.split), config.conv_size), role="vector", own=uniform(bound))
+        self.conv_bias_C = vector(sum(self.split), uniform(bound))
+        self.step_bias_H = vector(heads, log_uniform_steps)
+        self.A_log_H = vector(heads, _log_of_uniform_decays)
+        self.skip_H = vector(heads, ones)
+        self.gain_D = vector(channels, ones)
+        self.output = Linear(channels, place.width)
+
+    @classmethod
+    def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
+        return {"head_dim": max(1, scale.head_dim // 2), "state_size": scale.head_dim}
+
+    def shared_width(self, name: str) -> int:
+        return self.channels
+
+    def mix(
+        self,
+        x_BTW: Tensor,
+        shared: Shared,
+        segments: Segments | None,
+        before: RecurrentCache | None = None,
+        prompt: Prompt | None = None,
+    ) -> tuple[Tensor, RecurrentCache]:
+        backend = self.place.backend
+        input_BTC = self.input(x_BTW)
+        mixed_BTC = causal_conv(
+            input_BTC,
+            self.conv_weight_CK,
+            self.conv_bias_C,
+            segments=segments,
+            before_BKD=None if before is None else before.inputs_BKC,
+            backend=backend,
+        )
+        x_BTD, B_BTN, C_BTN = silu(mixed_BTC).split(self.split, dim=-1)
+        delta_BTH = softplus(self.delta(x_BTW).to(self.step_bias_H.dtype) + self.step_bias_H)
+        if prompt is not None:
+            # A step of length zero keeps the state and adds nothing to it.
+            delta_BTH = delta_BTH * prompt.valid()[..., None]
+        memory_BTHP, state_BHPN = ssd_scan(
+            x_BTD.unflatten(-1, (self.heads, -1)),
+            delta_BTH,
+            -torch.exp(self.A_log_H),
+            B_BTN,
+            C_BTN,
+            self.skip_H,
+            segments=segments,
+            initial_BHPN=None if before is None else before.state,
+            backend=backend,
+        )
+        memory_BTD = memory_BTHP.flatten(2)
+        if "memory" in self.place.writes:
+            shared["memory"] = memory_BTD
+        y_BTD = gated_rms_norm(
+            memory_BTD,
+            self.gate(x_BTW),
+            self.gain_D,
+            eps=self.place.norm_eps,
+            norm_first=self.norm_first,
+            backend=backend,
+        )
+        inputs_BKC = last_inputs(input_BTC, self.conv_weight_CK.shape[1] - 1, before, prompt)
+        return self.output(y_BTD), RecurrentCache(inputs_BKC, state_BHPN)
+
+    def flops_per_token(self, length: int) -> float:
+        """A convolved channel 2K; a head: Δ A 1; a channel: Δ x 1, state 3N, readout 2N, skip 2, gate 1, norm 4."""
+        (inputs, taps), size = self.conv_weight_CK.shape, self.split[1]
+        return float(inputs * 2 * taps + self.heads + self.channels * (5 * size + 8))
+
+
+def _log_of_uniform_decays(tensor: Tensor, generator: Generator) -> None:
+    """−A uniform in [1, 16], one per head, as in the authors' code."""
+    tensor.uniform_(DECAY_MIN, DECAY_MAX, generator=generator).log_()

@@ -1,0 +1,56 @@
+"""Mixers whose past fits into one state: a short causal convolution, then a linear recurrence.
+
+    training    mix(x, nothing before)
+    prompt      mix(x, nothing before), padded tokens leaving the state as it is
+    one step    mix(x of one token, the cache)
+
+Shapes: B batch, T positions, W width, K taps of the convolution, C its channels.
+"""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from archscale.model.cache import Prompt, RecurrentCache
+from archscale.model.mixers.base import Mixer, Shared, StepShared
+from archscale.ops.segments import Segments
+
+
+class RecurrentMixer(Mixer):
+    writes = frozenset({"memory"})
+
+    @abstractmethod
+    def mix(
+        self,
+        x_BTW: Tensor,
+        shared: Shared,
+        segments: Segments | None,
+        before: RecurrentCache | None = None,
+        prompt: Prompt | None = None,
+    ) -> tuple[Tensor, RecurrentCache]:
+        """y_BTW, and the cache after the last token, or after each row's last real token where there is a prompt."""
+
+    def forward(self, x_BTW: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
+        return self.mix(x_BTW, shared, segments)[0]
+
+    def prefill(self, x_BTW: Tensor, shared: Shared, prompt: Prompt) -> tuple[Tensor, RecurrentCache]:
+        return self.mix(x_BTW, shared, None, prompt=prompt)
+
+    def step(self, x_BW: Tensor, shared: StepShared, cache: RecurrentCache, position_B: Tensor) -> Tensor:
+        written: Shared = {}
+        y_B1W, after = self.mix(x_BW[:, None], written, None, before=cache)
+        cache.inputs_BKC, cache.state = after.inputs_BKC, after.state
+        shared |= {name: tensor_B1D[:, 0] for name, tensor_B1D in written.items()}
+        return y_B1W[:, 0]
+
+
+def last_inputs(x_BTC: Tensor, count: int, before: RecurrentCache | None, prompt: Prompt | None) -> Tensor:
+    """(B, count, C): what the convolution sees before the next token, zeros before the first one."""
+    if prompt is not None:
+        return prompt.tail(x_BTC, count)
+    if before is not None:
+        x_BTC = torch.cat([before.inputs_BKC.to(x_BTC.dtype), x_BTC], 1)
+    absent = max(0, count - x_BTC.shape[1])
+    return pad(x_BTC[:, max(0, x_BTC.shape[1] - count) :], (0, 0, absent, 0))
