@@ -10,10 +10,7 @@ def validation_loss(bench: Workbench) -> float:
     """Mean over all tokens, accumulated in float64 so that a short last batch weighs what it should."""
     total, tokens = 0.0, 0
     for inputs, targets in bench.held_out:
-        inputs_BT, targets_BT = torch.from_numpy(inputs).to(bench.device), torch.from_numpy(targets).to(bench.device)
-        with bench.autocast:
-            loss = bench.model.loss(inputs_BT, targets_BT)
-        total += loss.double().item() * targets.size
+        total += bench.loss(inputs, targets).double().item() * targets.size
         tokens += targets.size
     return total / tokens
 

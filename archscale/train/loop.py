@@ -65,13 +65,12 @@ def train(
 
 def train_step(bench: Workbench, step: int) -> tuple[float, float]:
     """One optimizer step; returns the batch's mean loss in nats per token and the gradient norm before clipping."""
-    sequences, total = bench.spec.batch_sequences, 0.0
+    sequences, smoothing, total = bench.spec.batch_sequences, bench.spec.optim.label_smoothing, 0.0
     bench.optimizer.zero_grad(set_to_none=True)
     for first in range(0, sequences, bench.micro_sequences):
         rows = slice(first, min(first + bench.micro_sequences, sequences))
-        inputs_BT, targets_BT = (torch.from_numpy(part).to(bench.device) for part in bench.sampler.batch(step, rows))
-        with bench.autocast:
-            loss = bench.model.loss(inputs_BT, targets_BT) * (len(inputs_BT) / sequences)
+        inputs, targets = bench.sampler.batch(step, rows)
+        loss = bench.loss(inputs, targets, label_smoothing=smoothing) * (len(inputs) / sequences)
         loss.backward()
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(bench.model.parameters(), bench.spec.optim.grad_clip)

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from archscale.data.corpus import Corpus, open_corpus
 from archscale.data.sampling import Integers, Sampler, validation_batches
+from archscale.data.tokenizing import TOKENIZERS
 from archscale.model.initialize import initialize
 from archscale.model.lm import LanguageModel
+from archscale.ops.segments import Segments
 from archscale.registry import UserError
 from archscale.spec import RunSpec
 from archscale.train.optim import build_optimizer
@@ -29,6 +32,15 @@ class Workbench:
     device: torch.device
     autocast: torch.autocast
     micro_sequences: int
+
+    def loss(self, inputs: Integers, targets: Integers, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean loss in nats per token of the model as it is, for token ids of shape (rows, T)."""
+        inputs_BT, targets_BT = (torch.from_numpy(part).to(self.device) for part in (inputs, targets))
+        segments = None
+        if self.spec.data.separate_documents:
+            segments = Segments.after(inputs_BT, TOKENIZERS[self.spec.data.tokenizer].end_of_document)
+        with self.autocast:
+            return self.model.loss(inputs_BT, targets_BT, segments, label_smoothing=label_smoothing)
 
 
 def set_up(spec: RunSpec, root: Path, *, halvings: int = 0) -> Workbench:

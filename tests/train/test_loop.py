@@ -198,3 +198,28 @@ def test_a_checkpoint_of_another_model_is_refused(texts, tmp_path):
     save_checkpoint(tmp_path / "c.pt", one.model, one.optimizer, Position(step=1))
     with pytest.raises(UserError, match="no checkpoint of this run"):
         load_checkpoint(tmp_path / "c.pt", other.model, other.optimizer)
+
+
+def test_separate_documents_are_read_one_by_one(texts, tmp_path):
+    """The batch's loss is the mean over its tokens of the losses of its documents, each read alone."""
+    joined = set_up(trainable_spec(texts, sambay=True), tmp_path)
+    apart = set_up(trainable_spec(texts, sambay=True, **{"data.separate_documents": True}), tmp_path)
+    ends = np.flatnonzero(apart.corpus.train[:2000] == 0)
+    start = ends[1] - 20
+    window = apart.corpus.train[start : start + 33].astype(np.int64)
+    inputs, targets = window[None, :-1], window[None, 1:]
+    parts = [slice(0, 21), slice(21, 32)]
+    total = sum(joined.loss(inputs[:, part], targets[:, part]) * (part.stop - part.start) for part in parts)
+    torch.testing.assert_close(apart.loss(inputs, targets), total / 32, rtol=1e-5, atol=0)
+    assert abs(joined.loss(inputs, targets) - total / 32) > 1e-6
+
+
+def test_label_smoothing_is_trained_on_and_not_validated_with(texts, tmp_path):
+    plain = set_up(trainable_spec(texts), tmp_path)
+    smooth = set_up(trainable_spec(texts, **{"optim.label_smoothing": 0.1}), tmp_path)
+    assert validation_loss(smooth) == validation_loss(plain)
+    inputs, targets = plain.sampler.batch(0)
+    logits = plain.model(torch.from_numpy(inputs)).log_softmax(-1).detach()
+    target_loss = -logits.gather(-1, torch.from_numpy(targets)[..., None]).mean()
+    expected = 0.9 * target_loss + 0.1 * -logits.mean()
+    assert train_step(smooth, 0)[0] == pytest.approx(expected.item(), rel=1e-5)
