@@ -1,4 +1,4 @@
-"""The resolved spec of every packaged architecture at every scale of the demo: a changed default shows as a diff.
+"""The resolved spec of every packaged architecture, and of the demo's cells: a changed default shows as a diff.
 
 After a change that is meant, `python -m tests.test_golden_specs` writes the files anew: read the diff before a commit.
 """
@@ -9,44 +9,51 @@ from typing import Any
 
 import pytest
 
-from archscale.compose import groups
-from archscale.spec import to_json
+from archscale.compose import groups, load_spec
+from archscale.spec import RunSpec, to_json
 from archscale.study import expand, load_study
 
 GOLDEN = Path(__file__).parent / "golden" / "specs"
+# Every architecture as the paper scales it: section 3.1 of arXiv 2507.06607.
+PAPER = ["scale.depth=16", "scale.head_dim=128", "scale.width_scale=1", "scale.num_heads=null", "scale.num_kv_heads=null"]
+PAPER += ["scale.tokens=1e11", "scale.tokens_per_param=null", "scale.batch_tokens=2097152", "data.sequence_length=4096"]
 
 
-def resolved(arch: str) -> list[dict[str, Any]]:
-    """Of the demo's scales; the corpus hash differs from one Python release to the next and is left out."""
-    specs = [to_json(cell.spec) for cell in expand(load_study("demo"), [f"arch={arch}"])]
-    for spec in specs:
-        spec["data"]["content_hash"] = "of this Python's standard library"
-    return specs
+def resolved() -> dict[str, dict[str, Any]]:
+    """By file name; the corpus hash differs from one Python release to the next and is left out."""
+    specs = [load_spec([f"arch={arch}", *PAPER, "data.validation_tokens=65536"]) for arch in groups()["arch"]]
+    specs += [cell.spec for cell in expand(load_study("demo"), [])]
+    return {_name(spec): _without_corpus(spec) for spec in specs}
 
 
-def golden_path(arch: str, spec: dict[str, Any]) -> Path:
-    return GOLDEN / f"{arch}-d{spec['scale']['depth']}-w{spec['scale']['width']}.json"
+def _name(spec: RunSpec) -> str:
+    return f"{spec.arch.name}-d{spec.scale.depth}-w{spec.scale.width}.json"
 
 
-@pytest.mark.parametrize("arch", groups()["arch"])
-def test_the_resolved_specs_are_the_golden_ones(arch):
-    specs = resolved(arch)
-    assert len(specs) == 4
-    for spec in specs:
-        path = golden_path(arch, spec)
-        assert path.exists(), f"{path.name} is missing; write it with: python -m tests.test_golden_specs"
-        assert spec == json.loads(path.read_text())
+def _without_corpus(spec: RunSpec) -> dict[str, Any]:
+    values = to_json(spec)
+    values["data"]["content_hash"] = "of this Python's standard library"
+    return values
 
 
-def test_no_golden_file_is_left_over():
-    expected = {golden_path(arch, spec) for arch in groups()["arch"] for spec in resolved(arch)}
-    assert set(GOLDEN.glob("*.json")) == expected
+@pytest.fixture(scope="module")
+def specs() -> dict[str, dict[str, Any]]:
+    return resolved()
+
+
+def test_there_is_one_golden_file_a_spec_and_no_other(specs):
+    assert len(specs) == len(groups()["arch"]) + 8
+    assert {path.name for path in GOLDEN.glob("*.json")} == set(specs), "run: python -m tests.test_golden_specs"
+
+
+def test_the_resolved_specs_are_the_golden_ones(specs):
+    for name, values in specs.items():
+        assert values == json.loads((GOLDEN / name).read_text()), name
 
 
 if __name__ == "__main__":
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for old in GOLDEN.glob("*.json"):
         old.unlink()
-    for name in groups()["arch"]:
-        for values in resolved(name):
-            golden_path(name, values).write_text(json.dumps(values, indent=2) + "\n")
+    for name, values in resolved().items():
+        (GOLDEN / name).write_text(json.dumps(values, indent=2) + "\n")
