@@ -15,13 +15,14 @@ from archscale.study import expand, load_study
 
 GOLDEN = Path(__file__).parent / "golden" / "specs"
 # Every architecture as the paper scales it: section 3.1 of arXiv 2507.06607.
-PAPER = ["scale.depth=16", "scale.head_dim=128", "scale.width_scale=1", "scale.num_heads=null", "scale.num_kv_heads=null"]
-PAPER += ["scale.tokens=1e11", "scale.tokens_per_param=null", "scale.batch_tokens=2097152", "data.sequence_length=4096"]
+PAPER = ["scale.depth=16", "scale.head_dim=128", "scale.width_scale=1", "scale.batch_tokens=2097152"]
+PAPER += ["scale.num_heads=null", "scale.num_kv_heads=null", "scale.tokens=1e11", "scale.tokens_per_param=null"]
+PAPER += ["data.sequence_length=4096", "data.validation_tokens=65536"]
 
 
 def resolved() -> dict[str, dict[str, Any]]:
     """By file name; the corpus hash differs from one Python release to the next and is left out."""
-    specs = [load_spec([f"arch={arch}", *PAPER, "data.validation_tokens=65536"]) for arch in groups()["arch"]]
+    specs = [load_spec([f"arch={arch}", *PAPER]) for arch in groups()["arch"]]
     specs += [cell.spec for cell in expand(load_study("demo"), [])]
     return {_name(spec): _without_corpus(spec) for spec in specs}
 
