@@ -17,6 +17,7 @@ from analysis.captions import captions_of
 from analysis.compare import Comparison
 from analysis.evidence import Evidence, gather
 from analysis.page import html_document
+from analysis.sizes import compared_sizes
 from analysis.summary import Summary, summarise
 from analysis.table import RunTable
 from archscale.runlog.files import write_atomically
@@ -77,6 +78,7 @@ def json_document(header: dict[str, str], evidence: Evidence, summary: Summary) 
             for item in evidence.comparisons
         ],
         "not_compared": evidence.not_compared,
+        "size_differences": [asdict(item) for item in compared_sizes(evidence)],
         "holdouts": {label: asdict(item) for label, item in evidence.holdouts.items()},
         "summary": asdict(summary),
     }

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis import coverage, formatting, measured
+from analysis import coverage, formatting, measured, sizes
 from analysis.compare import Comparison, LossGap
 from analysis.evidence import Evidence
 from analysis.series import EXTRAPOLATION
@@ -148,6 +148,7 @@ def _extrapolated(evidence: Evidence) -> Iterator[str]:
 
 
 def _open(evidence: Evidence) -> Iterator[str]:
+    yield from sizes.unequal(evidence)
     if evidence.not_compared:
         yield f"How the groups compare: {evidence.not_compared}."
     told = _told(evidence)

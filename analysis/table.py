@@ -50,6 +50,7 @@ COLUMNS: Mapping[str, Column] = {
     "state": Column(meaning="State"),
     "failure": Column(meaning="Class of failure"),
     "message": Column(meaning="Message of the last attempt"),
+    "setting": Column(meaning="What the study set for it beside the architecture"),
     "seed": Column(meaning="Seed"),
     "parametrization": Column(meaning="Parametrization"),
     "learning_rate": Column(meaning="Global learning rate"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -88,20 +89,43 @@ def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_RO
 
 
 @app.command()
-def plan(study: StudyName, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def plan(
+    study: StudyName,
+    overrides: Overrides = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            "--match-parameters",
+            metavar="N|ARCH",
+            help="Solve every width for N non-embedding parameters, or for as many as ARCH has at the cell's depth.",
+        ),
+    ] = None,
+    multiple: Annotated[
+        int | None, typer.Option("--width-multiple", metavar="M", help="Round solved widths to multiples of M.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show a study as a table before anything runs: widths, parameters, tokens, learning rates, FLOPs."""
     from analysis.evidence import check_settings
+    from archscale.plan import matching, plan_json, plan_table
     from archscale.plan import plan as make_plan
-    from archscale.plan import plan_json, plan_table
-    from archscale.study import expand, load_study
+    from archscale.study import load_study
 
     loaded = load_study(study)
     check_settings(loaded.fit)
-    runs = make_plan(expand(loaded, overrides or []))
+    matched = matching(match, multiple)
+    given = [*(overrides or []), *matched]
+    planned = make_plan(loaded, given)
     if as_json:
-        _print_json(plan_json(loaded.name, runs))
-    else:
-        _console().print(plan_table(loaded.name, runs))
+        _print_json(plan_json(planned))
+        return
+    console = _console()
+    console.print(plan_table(planned))
+    for note in planned.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if matched:
+        trains = shlex.join(["archscale", "sweep", study, *given])
+        console.print(f"to train these: {trains}", highlight=False, markup=False)
 
 
 @app.command()
@@ -201,6 +225,46 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
         out=study_folder(root, loaded.name),
     )
     _console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
+
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory on this machine.")
+app.add_typer(bench_app, name="bench")
+
+
+@bench_app.command("train")
+def bench_train(
+    architectures: Annotated[
+        list[str] | None, typer.Argument(help="Which, the first being what others are compared with. Default: all.")
+    ] = None,
+    parameters: Annotated[float, typer.Option(help="Non-embedding parameters; widths are solved for it.")] = 1e6,
+    length: Annotated[int, typer.Option(help="Tokens a sequence.")] = 512,
+    sequences: Annotated[int, typer.Option(help="Sequences a step.")] = 4,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Steps each is timed for.")] = 5,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    by_token: Annotated[bool, typer.Option(help="Also time every operator's definition, token by token.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Time training steps of architectures of equal size, and the operators they are made of."""
+    from archscale.bench.tables import bench_json, operator_table, train_table
+    from archscale.bench.train import TrainSettings, bench_train
+
+    settings = TrainSettings(
+        parameters=parameters,
+        sequence_length=length,
+        sequences=sequences,
+        threads=threads,
+        rounds=rounds,
+        device=device,
+        by_token=by_token,
+    )
+    report = bench_train(architectures, settings)
+    if as_json:
+        _print_json(bench_json(report))
+        return
+    _console().print(train_table(report))
+    if report.operators:
+        _console().print(operator_table(report))
 
 
 @app.command(name="list")

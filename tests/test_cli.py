@@ -35,11 +35,14 @@ def test_every_command_has_help(command):
 def test_the_plan_as_json_has_what_scripts_need():
     plan = json.loads(invoke("plan", "demo", "--json"))
     assert plan["study"] == "demo"
+    assert plan["overrides"] == []
+    assert len(plan["notes"]) == 1
     assert len(plan["cells"]) == 8
     for cell in plan["cells"]:
         assert cell["flops"] == 6 * cell["non_embedding_parameters"] * cell["tokens"]
         assert cell["tokens"] == cell["steps"] * cell["batch_tokens"]
         assert cell["hidden_learning_rate"] > 0
+        assert cell["mismatch"] == cell["non_embedding_parameters"] / cell["target_parameters"] - 1
         assert cell["flops_accounting"] == "6nd_non_embedding"
     assert len({cell["run_id"] for cell in plan["cells"]}) == 8
 
@@ -54,7 +57,29 @@ def test_the_plan_as_a_table_shows_every_cell_in_80_columns():
     )
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert max(map(len, lines)) <= 80
-    assert sum(line.startswith(("transformer_pp", "sambay")) for line in lines) == 8
+    assert sum(line.startswith(("transformer_pp d8", "sambay         d8")) for line in lines) == 8
+    assert any(line.startswith("note: transformer_pp has 4.3 % more non-embedding parameters than") for line in lines)
+
+
+def test_a_plan_of_matched_widths_shows_what_trains_them():
+    paper = ["scale.width_scale=1", "scale.head_dim=128", "scale.num_heads=null", "scale.num_kv_heads=null"]
+    given = ["demo", *paper, "scale.target_params=null", "scale.depth=24", "scale.tokens_per_param=20"]
+    match = ["--match-parameters", "transformer_pp", "--width-multiple", "8"]
+    done = subprocess.run(
+        [sys.executable, "-m", "archscale", "plan", *given, *match],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "80", "PATH": "/usr/bin"},
+        check=True,
+    )
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith(("transformer_pp", "sambay"))]
+    assert [row[1:3] for row in rows] == [["d24", "w3072"], ["d24", "w2936"]]
+    assert [row[5] for row in rows] == ["+0.00%", "-0.05%"]
+    shown = " ".join(lines)
+    assert "to train these: archscale sweep demo scale.width_scale=1" in shown
+    assert "scale.match_arch=transformer_pp scale.width_multiple=8" in shown
 
 
 def test_status_of_a_study_that_was_never_started(tmp_path):
@@ -69,7 +94,7 @@ def test_list_shows_every_choice():
         text = invoke("list", kind)
         for name in expected:
             assert name in text
-    assert "MSMSMSMSMFGCGCGC" in invoke("list", "arch")
+    assert "MSMSMSMSM F GCGCGC" in invoke("list", "arch")
     assert "A·x^-b + C" in invoke("list", "law")
     assert "window_attention" in invoke("list", "mixer")
 
@@ -78,12 +103,14 @@ def test_list_shows_every_choice():
     ("arguments", "words"),
     [
         (["plan", "dmo"], ["unknown study 'dmo'", "demo"]),
-        (["train", "arch=samba"], ["unknown arch 'samba'", "sambay"]),
+        (["train", "arch=samby"], ["unknown arch 'samby'", "sambay"]),
         (["train", "scale.depth=9"], ["scale.depth = 9"]),
         (["list", "arhc"], ["unknown kind 'arhc'", "arch"]),
         (["logs", "nothing", "--root", "/nonexistent"], ["unknown run 'nothing'", "--root"]),
-        (["cancel", "nothing", "--root", "/nonexistent"], ["is no study (demo", "no run"]),
+        (["cancel", "nothing", "--root", "/nonexistent"], ["is no study (", "demo", "no run"]),
         (["report", "demo", "--root", "/nonexistent"], ["archscale sweep STUDY"]),
+        (["plan", "demo", "--match-parameters", "samby"], ["'samby'. Did you mean 'sambay'", "25_000"]),
+        (["plan", "demo", "--match-parameters", "sambay"], ["target_params = 25000 and scale.match_arch = sambay"]),
         (["sweep", "demo", "cluster=slurmm"], ["unknown cluster 'slurmm'", "local"]),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

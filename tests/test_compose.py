@@ -29,7 +29,7 @@ def test_a_value_set_in_one_cell_does_not_leak_into_the_next():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("arch=sambya", ["unknown arch 'sambya'", "Did you mean 'sambay'", "transformer_pp"]),
+        ("arch=sambayy", ["unknown arch 'sambayy'", "Did you mean 'sambay'", "transformer_pp"]),
         ("scale.dept=8", ["unknown key 'scale.dept'", "Did you mean 'depth'"]),
         ("arhc=sambay", ["unknown key 'arhc'", "Did you mean 'arch'"]),
         ("scale.depth=10", ["scale.depth = 10", "8, 12, 16"]),
@@ -68,11 +68,15 @@ def test_the_short_form_of_a_tile_means_the_long_one():
             "span": 2,
             "tile": [
                 {"mixer": "gmu"},
-                {"mixer": "mamba", "write": ["memory"], "options": {"state_dim": 8}},
+                {"mixer": "mamba", "write": ["memory"], "mlp_write": [], "options": {"state_dim": 8}},
             ],
         }
     ]
     assert normalised_stack(short) == short
+    (layer,) = normalised_stack([{"span": 1, "tile": [{"attention": {"write": ["kv"], "mlp_write": "memory"}}]}])[0][
+        "tile"
+    ]
+    assert layer == {"mixer": "attention", "write": ["kv"], "mlp_write": ["memory"], "options": {}}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,7 @@ def test_batch_size_raises_the_rate_by_its_square_root():
 @pytest.mark.parametrize("arch", groups()["arch"])
 @pytest.mark.parametrize("target", [25e3, 60e3, 200e3])
 def test_the_solved_width_is_the_nearest_one(arch, target):
-    spec = load_spec([f"arch={arch}", f"scale.target_params={target}"])
+    spec = load_spec([f"arch={arch}", f"scale.target_params={target}", "arch.window=32"])
     errors = [
         abs(load_count(arch, width) - target)
         for width in (spec.scale.width - 1, spec.scale.width, spec.scale.width + 1)
@@ -143,7 +147,7 @@ def test_the_solved_width_is_the_nearest_one(arch, target):
 
 
 def load_count(arch: str, width: int) -> int:
-    spec = load_spec([f"arch={arch}", f"scale.width={width}"])
+    spec = load_spec([f"arch={arch}", f"scale.width={width}", "arch.window=32"])
     return count_parameters(spec.arch, spec.scale, spec.data.vocab_size).non_embedding
 
 

@@ -1,20 +1,24 @@
 """The scaling ladder: from depth, or a target count of parameters, to width, heads, tokens, steps, learning rate.
 
-    width   α · depth · width_scale, or given, or the width whose non-embedding count is nearest to target_params
-    heads   num_heads (default: depth) of head_dim; key/value heads a quarter of them (grouped-query attention)
+    width   α · depth · width_scale, or given, or the multiple of width_multiple whose non-embedding count is nearest to
+            target_params, or to the count that architecture match_arch has at its own α · depth · width_scale
+    heads   heads.py: num_heads and num_kv_heads, or what follows from the architecture and the depth, of head_dim
     tokens  given, or tokens_per_param × non-embedding parameters, in whole batches
     η       η0 and B0 at the base depth, carried here by the parametrization
 
-Ren et al. 2025 (arXiv 2507.06607), section 3.1, with h_q = d, h_kv = d/4, head_dim 128, width_scale 1.
+Ren et al. 2025 (arXiv 2507.06607), section 3.1, with head_dim 128 and width_scale 1.
 """
 
 import dataclasses
+from collections.abc import Callable
+from math import floor, sqrt
 
 from pydantic.dataclasses import dataclass
 
 from archscale.parametrizations import Parametrization, Shape
 from archscale.registry import UserError
 from archscale.scaling.count import ParameterCount, count_parameters
+from archscale.scaling.heads import heads_of
 from archscale.spec import STRICT, AdamWChoice, ArchSpec, OptimSpec, ScaleSpec, check_depth, from_mapping
 
 MOST_PARAMETERS = 1e14
@@ -45,6 +49,8 @@ class ScaleConfig:
     width_scale: float = 1.0
     width: int | None = None
     target_params: float | None = None
+    match_arch: str | None = None
+    width_multiple: int = 1
     num_heads: int | None = None
     num_kv_heads: int | None = None
     tokens: float | None = None
@@ -52,10 +58,16 @@ class ScaleConfig:
 
     def __post_init__(self) -> None:
         check_depth(self.depth)
-        if self.width is not None and self.target_params is not None:
+        deciders = {"width": self.width, "target_params": self.target_params, "match_arch": self.match_arch}
+        chosen = [f"scale.{name} = {_shown(value)}" for name, value in deciders.items() if value is not None]
+        if len(chosen) > 1:
             raise ValueError(
-                f"scale.width = {self.width} and scale.target_params = {self.target_params:g} are both set: "
-                "each decides the width, so set one of them to null"
+                f"{' and '.join(chosen)} are set together: each decides the width, so set all but one of them to null"
+            )
+        if self.width_multiple != 1 and self.target_params is None and self.match_arch is None:
+            raise ValueError(
+                f"scale.width_multiple = {self.width_multiple} rounds a width that is solved: set scale.target_params "
+                "or scale.match_arch too, or leave it at 1"
             )
         if (self.tokens is None) == (self.tokens_per_param is None):
             raise ValueError(
@@ -66,7 +78,7 @@ class ScaleConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"scale.{name} = {value}: it must be positive, or null")
-        for name in ("batch_tokens", "head_dim", "width_scale"):
+        for name in ("batch_tokens", "head_dim", "width_scale", "width_multiple"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"scale.{name} = {getattr(self, name)}: it must be positive")
 
@@ -89,23 +101,42 @@ class OptimConfig(AdamWChoice):
             raise ValueError(f"optim.warmup_fraction = {self.warmup_fraction}: it must lie in 0 … 1")
 
 
-def scale_to(config: ScaleConfig, arch: ArchSpec, vocab_size: int) -> ScaleSpec:
-    """The shape of the model: the given width, the solved one, or α · depth · width_scale."""
+def scale_to(config: ScaleConfig, arch: ArchSpec, vocab_size: int, reference: ArchSpec | None = None) -> ScaleSpec:
+    """The shape of the model: the given width, the solved one, or α · depth · width_scale.
+
+    `reference` is the architecture that scale.match_arch names.
+    """
     if config.width is not None:
         return shape_at(config, arch, config.width)
-    if config.target_params is not None:
-        return solve_width(config, arch, vocab_size, config.target_params)
-    return shape_at(config, arch, round(arch.aspect_ratio * config.depth * config.width_scale))
+    target = target_count(config, reference, vocab_size)
+    if target is not None:
+        return solve_width(config, arch, vocab_size, target)
+    return shape_at(config, arch, ladder_width(config, arch))
+
+
+def ladder_width(config: ScaleConfig, arch: ArchSpec) -> int:
+    return round(arch.aspect_ratio * config.depth * config.width_scale)
+
+
+def target_count(config: ScaleConfig, reference: ArchSpec | None, vocab_size: int) -> float | None:
+    """The non-embedding count that the width is solved for; None where it is not solved."""
+    if config.match_arch is None:
+        return config.target_params
+    if reference is None:
+        raise ValueError(f"scale.match_arch = {config.match_arch}: its architecture must be given as `reference`")
+    return count_parameters(
+        reference, shape_at(config, reference, ladder_width(config, reference)), vocab_size
+    ).non_embedding
 
 
 def shape_at(config: ScaleConfig, arch: ArchSpec, width: int) -> ScaleSpec:
-    heads = config.num_heads or config.depth
+    heads = heads_of(arch, config.depth, num_heads=config.num_heads, num_kv_heads=config.num_kv_heads)
     fields = {
         "depth": config.depth,
         "width": width,
         "head_dim": config.head_dim,
-        "num_heads": heads,
-        "num_kv_heads": config.num_kv_heads or max(1, heads // 4),
+        "num_heads": heads.query,
+        "num_kv_heads": heads.key_value,
         "base_depth": config.base.depth,
         "base_width": arch.aspect_ratio * config.base.depth * config.width_scale,
     }
@@ -113,12 +144,10 @@ def shape_at(config: ScaleConfig, arch: ArchSpec, width: int) -> ScaleSpec:
 
 
 def solve_width(config: ScaleConfig, arch: ArchSpec, vocab_size: int, target: float) -> ScaleSpec:
-    """The width whose non-embedding count, taken from the real modules, is nearest to `target`.
-
-    The count grows with the width, so bisection over integers finds it.
+    """The multiple of width_multiple whose non-embedding count, taken from the real modules, is nearest to `target`.
 
     Raises:
-        UserError: when even width 1 has more parameters than the target by more than half of it.
+        UserError: when even the smallest has more parameters than the target by more than half of it.
     """
 
     def count(width: int) -> int:
@@ -126,20 +155,46 @@ def solve_width(config: ScaleConfig, arch: ArchSpec, vocab_size: int, target: fl
 
     if target > MOST_PARAMETERS:
         raise UserError(f"scale.target_params = {target:g}: the most that can be asked for is {MOST_PARAMETERS:g}")
-    low, high = 1, 2
-    while count(high) < target:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < target else (low, middle)
-    width = min((low, high), key=lambda w: abs(count(w) - target))
+    width = nearest_multiple(count, target, multiple=config.width_multiple, near=ladder_width(config, arch))
     found = count(width)
     if abs(found - target) > target / 2:
+        asked = f"target_params = {target:g}"
+        if config.match_arch is not None:
+            asked = f"match_arch = {config.match_arch}, of {target:g} non-embedding parameters"
+        smaller = f", or lower scale.width_multiple = {config.width_multiple}" if config.width_multiple > 1 else ""
         raise UserError(
-            f"scale.target_params = {target:g}: {arch.name} at depth {config.depth} has {found} non-embedding "
-            f"parameters at width {width}, the nearest there is; ask for at least that"
+            f"scale.{asked}: {arch.name} at depth {config.depth} has {found} non-embedding "
+            f"parameters at width {width}, the nearest there is; ask for at least that{smaller}"
         )
     return shape_at(config, arch, width)
+
+
+def nearest_multiple(count: Callable[[int], int], target: float, *, multiple: int, near: int) -> int:
+    """The multiple at which `count` is nearest to `target`, the smaller one of two that are equally near.
+
+    `count` may not fall, but may jump and rest: mixers round their heads. So the two neighbours of the crossing are the
+    only candidates, and a bracket finds them. It is cut where √count, almost linear in the width, meets √target; where
+    that does not halve it, because of a jump, the next cut does. Five counts are usual, twice log₂ of `near` the worst.
+    """
+    below, above = 0, max(1, round(near / multiple))
+    counts = {below: 0}
+
+    def at(step: int) -> int:
+        if step not in counts:
+            counts[step] = count(step * multiple)
+        return counts[step]
+
+    while at(above) < target:
+        below, above = above, 2 * above
+    halve = False
+    while above - below > 1:
+        before, low, high = above - below, sqrt(at(below)), sqrt(at(above))
+        middle = (below + above) // 2 if halve else below + floor(before * (sqrt(target) - low) / (high - low))
+        middle = min(max(middle, below + 1), above - 1)
+        below, above = (middle, above) if at(middle) < target else (below, middle)
+        halve = not halve and above - below > before / 2
+    best = above if below == 0 else min((below, above), key=lambda step: abs(at(step) - target))
+    return best * multiple
 
 
 def plan_optim(
@@ -171,3 +226,7 @@ def plan_optim(
     shared = {entry.name: getattr(optim, entry.name) for entry in dataclasses.fields(AdamWChoice)}
     own = {"learning_rate": rate, "batch_tokens": scale.batch_tokens, "steps": steps, "warmup_steps": warmup}
     return from_mapping(OptimSpec, shared | own, where="optim")
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,1 @@
+"""What `archscale bench` measures: ratios between things timed in turn, in one process."""

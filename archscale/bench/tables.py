@@ -1,0 +1,52 @@
+"""The tables and the JSON of benchmark reports."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from archscale.bench.train import TrainReport
+
+
+def train_table(report: TrainReport) -> Table:
+    s = report.settings
+    table = _table(
+        f"training steps, {s.parameters:,.0f} non-embedding parameters, {s.sequences} × {s.sequence_length} tokens, "
+        f"{report.machine}"
+    )
+    headings = ["arch", "width", "ms a\nstep", "tokens/s", f"× {report.rows[0].arch}", "× by\ntoken"]
+    for heading in [*headings, "kB a\ntoken", f"at {2 * s.sequence_length}\ntokens"]:
+        table.add_column(heading, justify="left" if heading == "arch" else "right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(
+            row.arch,
+            str(row.width),
+            f"{row.step_seconds * 1e3:.0f}",
+            f"{row.tokens_per_second:,.0f}",
+            f"{row.over_first:.2f}",
+            "" if row.over_by_token is None else f"{row.over_by_token:.1f}",
+            f"{row.saved_bytes_per_token / 1e3:.1f}",
+            f"{row.saved_bytes_per_token_at_double / 1e3:.1f}",
+        )
+    return table
+
+
+def operator_table(report: TrainReport) -> Table:
+    s = report.settings
+    table = _table(f"operators forward and backward, {s.sequences} × {s.sequence_length} tokens")
+    for heading in ("operator", "shape", "ms", "definition\nms", "×"):
+        table.add_column(heading, justify="left" if heading in ("operator", "shape") else "right", no_wrap=True)
+    for row in report.operators:
+        milliseconds = (f"{seconds * 1e3:.1f}" for seconds in (row.seconds, row.reference_seconds))
+        table.add_row(row.operator, row.shape, *milliseconds, f"{row.ratio:.1f}")
+    return table
+
+
+def bench_json(report: TrainReport) -> dict[str, Any]:
+    operators = [asdict(row) | {"ratio": row.ratio} for row in report.operators]
+    return asdict(report) | {"operators": operators, "torch": torch.__version__}
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=None, pad_edge=False)

@@ -1,0 +1,166 @@
+"""`archscale bench train`: training steps of every architecture at equal size, on this machine.
+
+tokens/s      forward, backward and AdamW, on random tokens; the median of rounds in which the models take turns
+× first       tokens/s over those of the first architecture, Transformer++ unless told otherwise
+× by token    tokens/s over those of the same model with every operator replaced by its definition, which for
+              recurrences is a loop over tokens
+kB a token    what autograd keeps for the way back, at T and at 2T tokens a sequence; equal where memory is linear
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archscale.bench.operators import OperatorRow, bench_operators
+from archscale.bench.timing import alternate
+from archscale.compose import groups, load_config
+from archscale.model.lm import LanguageModel, ModelSpec
+from archscale.registry import UserError
+from archscale.scaling.count import count_parameters
+from archscale.scaling.ladder import scale_to
+from archscale.spec import ArchSpec
+from archscale.train.setup import choose_device
+
+VOCABULARY = 256
+FIRST = "transformer_pp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """`parameters`: non-embedding ones, for which every architecture's width is solved."""
+
+    parameters: float = 1e6
+    depth: int = 8
+    head_dim: int = 16
+    heads: int = 8
+    window: int = 128
+    sequence_length: int = 512
+    sequences: int = 4
+    rounds: int = 5
+    threads: int = 2
+    device: str = "cpu"
+    by_token: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "sequence_length", "sequences", "rounds", "threads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name.replace('_', ' ')} = {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRow:
+    arch: str
+    width: int
+    parameters: int
+    step_seconds: float
+    tokens_per_second: float
+    over_first: float
+    over_by_token: float | None
+    saved_bytes_per_token: float
+    saved_bytes_per_token_at_double: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    settings: TrainSettings
+    machine: str
+    rows: tuple[TrainRow, ...]
+    operators: tuple[OperatorRow, ...]
+
+
+def bench_train(names: Sequence[str] | None, settings: TrainSettings) -> TrainReport:
+    """One row an architecture, in the order of `names`; all packaged ones, Transformer++ first, without `names`.
+
+    Raises:
+        UserError: for an unknown architecture, a size that it cannot have, or a device that is not there.
+    """
+    device = choose_device(settings.device)
+    torch.set_num_threads(settings.threads)
+    names = list(names or sorted(groups()["arch"], key=lambda name: (name != FIRST, name)))
+    models = {name: _model_spec(name, settings) for name in names}
+    trainers = {name: _Trainer(spec, settings, device) for name, spec in models.items()}
+    seconds = alternate(trainers, rounds=settings.rounds, device=device)
+    slow: dict[str, float] = {}
+    if settings.by_token:
+        for name, spec in models.items():
+            trainer = _Trainer(replace(spec, backend="reference"), settings, device)
+            slow |= alternate({name: trainer}, rounds=1, device=device)
+    tokens = settings.sequences * settings.sequence_length
+    rows = tuple(
+        TrainRow(
+            arch=name,
+            width=spec.scale.width,
+            parameters=count_parameters(spec.arch, spec.scale, VOCABULARY).non_embedding,
+            step_seconds=seconds[name],
+            tokens_per_second=tokens / seconds[name],
+            over_first=seconds[names[0]] / seconds[name],
+            over_by_token=slow[name] / seconds[name] if slow else None,
+            saved_bytes_per_token=trainers[name].saved_bytes(settings.sequence_length),
+            saved_bytes_per_token_at_double=trainers[name].saved_bytes(2 * settings.sequence_length),
+        )
+        for name, spec in models.items()
+    )
+    operators: list[OperatorRow] = []
+    if settings.by_token:
+        operators = bench_operators(
+            batch=settings.sequences, length=settings.sequence_length, rounds=settings.rounds, device=device
+        )
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{settings.threads} CPU threads"
+    return TrainReport(settings=settings, machine=machine, rows=rows, operators=tuple(operators))
+
+
+class _Trainer:
+    """Called, it does one training step on the same random tokens."""
+
+    def __init__(self, spec: ModelSpec, settings: TrainSettings, device: torch.device) -> None:
+        self.model = LanguageModel(spec).to(device)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.normal_(0.0, 0.02)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        generator = torch.Generator().manual_seed(0)
+        shape = (settings.sequences, 2 * settings.sequence_length + 1)
+        self.tokens_BT = torch.randint(0, VOCABULARY, shape, generator=generator).to(device)
+        self.length = settings.sequence_length
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self._loss(self.length).backward()
+        self.optimizer.step()
+
+    def saved_bytes(self, length: int) -> float:
+        """Bytes per token that the backward pass keeps, parameters left out, each storage counted once."""
+        own = {parameter.untyped_storage().data_ptr() for parameter in self.model.parameters()}
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = self._loss(length)
+        del loss
+        return sum(kept.values()) / (len(self.tokens_BT) * length)
+
+    def _loss(self, length: int) -> Tensor:
+        return self.model.loss(self.tokens_BT[:, :length], self.tokens_BT[:, 1 : length + 1])
+
+
+def _model_spec(name: str, settings: TrainSettings) -> ModelSpec:
+    config = load_config([f"arch={name}"])
+    arch: ArchSpec = replace(config.arch, window=settings.window)
+    unset: dict[str, Any] = {"width": None, "num_kv_heads": None}
+    scale = replace(
+        config.scale,
+        depth=settings.depth,
+        head_dim=settings.head_dim,
+        num_heads=settings.heads,
+        target_params=settings.parameters,
+        **unset,
+    )
+    return ModelSpec(arch=arch, scale=scale_to(scale, arch, VOCABULARY), vocab_size=VOCABULARY)
