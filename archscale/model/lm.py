@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 
 from archscale.model.block import Block
 from archscale.model.cache import Cache, MixerCache, Prompt
@@ -18,6 +18,7 @@ from archscale.model.layers import NORMS, Embedding, Linear
 from archscale.model.mixers import MIXERS, Place, Shared, StepShared, build_mixer
 from archscale.model.stack import expand
 from archscale.ops.backend import Backend
+from archscale.ops.cross_entropy import cross_entropy
 from archscale.ops.segments import Segments
 from archscale.parametrizations import Multipliers, of_run
 from archscale.registry import UserError, unknown
@@ -86,8 +87,7 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """Mean cross-entropy in nats per token, a float32 scalar."""
         logits_BTV = self(inputs_BT, segments)
-        with torch.autocast(logits_BTV.device.type, enabled=False):
-            return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), label_smoothing=label_smoothing)
+        return cross_entropy(logits_BTV, targets_BT, label_smoothing=label_smoothing, backend=self.spec.backend)
 
     @torch.no_grad()
     def prefill(self, tokens_BT: Tensor, lengths_B: Tensor | None = None) -> tuple[Cache, Tensor]:
