@@ -203,7 +203,7 @@ class ExecutionSpec:
     checkpoint_seconds: float = 10.0
     log_steps: int = 10
     evaluations: int = 10
-    backend: Literal["auto", "reference"] = "auto"
+    backend: Literal["auto", "torch", "reference"] = "auto"
 
     def __post_init__(self) -> None:
         if self.checkpoint_seconds < 0:

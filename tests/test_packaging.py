@@ -28,7 +28,8 @@ def test_the_wheel_holds_configuration_studies_and_templates(wheel):
     for folder in ("conf", "sweeps"):
         for file in (ROOT / folder).rglob("*.yaml"):
             assert f"archscale/_packaged/{file.relative_to(ROOT).as_posix()}" in names
-    for file in [*(ROOT / "archscale").rglob("*.py"), *(ROOT / "analysis").rglob("*.*")]:
+    code = [file for end in ("py", "cpp", "h") for file in (ROOT / "archscale").rglob(f"*.{end}")]
+    for file in [*code, *(ROOT / "analysis").rglob("*.*")]:
         if "__pycache__" not in file.parts:
             assert file.relative_to(ROOT).as_posix() in names
     assert not [name for name in names if name.startswith("tests/")]

@@ -82,6 +82,7 @@ def _failed(taken: Claim, progress: Progress, failure: Failure, message: str) ->
 
 def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) -> Result | None:
     # torch takes seconds to load, so a run that is held or finished must not get here.
+    from archscale.ops.selective_scan import selective_scan_form
     from archscale.train.loop import train
     from archscale.train.setup import set_up
 
@@ -90,6 +91,9 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
     write_provenance(taken.path)
     spec = directory.spec()
     bench = set_up(spec, directory.path.parent, halvings=out_of_memory_attempts(directory))
+    if spec.execution.backend == "auto" and bench.device.type == "cpu":
+        # Rounding depends on it, and it depends on the machine.
+        print(f"selective scan: {selective_scan_form()}", flush=True)  # noqa: T201
     config = to_json(spec)
     with (
         closing(MetricsFile(directory.metrics_path)) as metrics,
