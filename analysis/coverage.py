@@ -39,8 +39,12 @@ def missing(evidence: Evidence) -> Iterator[str]:
     never = [run_id for run_id in evidence.missing if run_id not in rows]
     if never:
         yield f"{formatting.plural(len(never), 'cell')} of the study never started: {', '.join(never)}."
-    for label, reason in evidence.not_fitted.items():
-        yield f"{label} has no fit: {reason}."
+    for reason in dict.fromkeys(evidence.not_fitted.values()):
+        labels = [label for label, given in evidence.not_fitted.items() if given == reason]
+        if len(labels) == 1:
+            yield f"{labels[0]} has no fit: {reason}."
+        else:
+            yield f"{formatting.listed(labels)} have no fit, each for this reason: {reason}."
 
 
 def _named(row: Mapping[str, Any]) -> str:

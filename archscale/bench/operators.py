@@ -64,6 +64,11 @@ def _cases(B: int, T: int, device: torch.device) -> dict[str, tuple[str, Sequenc
     conv = [random(B, T, 160), random(160, 4), random(160)]
     return {
         "selective scan": ("D 160, N 16", scan, lambda backend: selective_scan(*scan, backend=backend)[0]),
+        "selective scan, torch": (
+            "D 160, N 16",
+            scan,
+            lambda backend: selective_scan(*scan, backend="torch" if backend == "auto" else backend)[0],
+        ),
         "state-space dual": ("H 20, P 8, N 16", dual, lambda backend: ssd_scan(*dual, backend=backend)[0]),
         "gated delta rule": (
             "H 2, K 32, V 64",

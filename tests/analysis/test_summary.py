@@ -133,6 +133,13 @@ def test_a_group_with_too_few_points_does_not_stop_the_others(tmp_path):
     assert any(line.startswith("Transformer++ has no fit: 1 scale finished") for line in summarise(evidence).missing)
 
 
+def test_groups_without_a_fit_for_one_reason_share_a_sentence(tmp_path):
+    runs = [write_run(tmp_path, spec_of(name, 8)) for name in ("sambay", "transformer_pp")]
+    lines = [line for line in summarise(evidence_of(runs)).missing if "no fit" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("SambaY and Transformer++ have no fit, each for this reason: 1 scale finished")
+
+
 def test_one_architecture_is_compared_with_nothing(tmp_path):
     runs = [write_run(tmp_path, spec_of("sambay", depth)) for depth in fake_runs.DEPTHS]
     evidence = evidence_of(runs)
