@@ -6,6 +6,7 @@ exchanged for the norm of the same library's Mamba-2, or compared at one head, w
 float32 whatever it is given, so for the comparison in float64 these casts become casts to float64.
 """
 
+from inspect import unwrap
 from types import ModuleType
 
 import pytest
@@ -21,6 +22,7 @@ peer = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
 mamba2 = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
 
 WIDTH, KEY, VALUE, EPS = 16, 6, 12, 1e-5
+RULES = ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"]
 PRECISIONS = pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 
 
@@ -31,6 +33,13 @@ class Float64Torch(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         return getattr(torch, name)
+
+
+@pytest.fixture(autouse=True)
+def plain_torch(monkeypatch):
+    """Where flash-linear-attention or causal-conv1d are installed, the peer would call their GPU kernels instead."""
+    for name in [*RULES, "causal_conv1d_fn"]:
+        monkeypatch.setattr(peer, name, unwrap(getattr(peer, name)))
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def assert_close(found: list[Tensor], expected: list[Tensor], dtype: torch.dtype
 
 
 @PRECISIONS
-@pytest.mark.parametrize("rule", ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_the_rule_with_doubled_beta_equals_that_of_transformers(rule, backend, dtype, tolerance, widen):
     shape = (2, 150, 3)

@@ -77,6 +77,15 @@ def test_the_chunked_form_equals_the_reference_forward_and_backward(chunk, shape
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+def test_the_reference_backend_and_a_single_token_run_the_definition(monkeypatch):
+    monkeypatch.setattr(module, "ChunkedDelta", None)
+    inputs = random_inputs(1, 3, 1, 2, 2)
+    gated_delta_rule(*inputs, backend="reference")
+    gated_delta_rule(*(x[:, :1] for x in inputs))
+    with pytest.raises(AttributeError):
+        gated_delta_rule(*inputs)
+
+
 def test_without_an_initial_state_it_is_zero():
     inputs, zeros = random_inputs(2, 21, 2, 4, 3), torch.zeros(2, 2, 4, 3, dtype=torch.float64)
     for options in ({"chunk": 8}, {"backend": "reference"}):

@@ -1,4 +1,4 @@
-"""Differential attention: attention whose maps are the difference of two, with projections, window and caches as before.
+"""Differential attention: the difference of two attention maps; projections, window and caches are those of attention.
 
     heads_i = (1 − λ₀) RMSNorm((A_2i − λ A_2i+1) [v_2i, v_2i+1])        A_h = softmax(q_h k_gᵀ / √K + mask)
     λ = exp(λ_q1 · λ_k1) − exp(λ_q2 · λ_k2) + λ₀        λ₀ = 0.8 − 0.6 exp(−0.3 l)        l = 0, 1, … the layer
@@ -6,8 +6,8 @@
 Ye et al. 2024 (arXiv 2410.05258), equations 1 to 3, with heads paired as neighbours. One λ and one gain, of the 2K
 numbers of a pair, serve all pairs of a layer.
 
-Shapes: B batch, T positions, H query heads, G key/value heads, K head size, P = H/2 pairs, V = 2K, E = H·K, S slots of a
-cache.
+Shapes: B batch, T positions, H query heads, G key/value heads, K head size, P = H/2 pairs, V = 2K, E = H·K,
+S slots of a cache.
 """
 
 from collections.abc import Sequence
@@ -35,9 +35,11 @@ NORM_EPS = 1e-5
 class DifferentialCore(SoftmaxCore):
     def __init__(self, config: CrossAttentionConfig, place: Place) -> None:
         super().__init__(config, place)
-        own = isinstance(config, AttentionConfig)
-        groups = config.num_kv_heads if own else place.shared_widths["kv"] // (2 * config.head_dim)
-        _check_pairs(config.num_heads, groups)
+        if isinstance(config, AttentionConfig):
+            num_kv_heads = config.num_kv_heads
+        else:
+            num_kv_heads = place.shared_widths["kv"] // (2 * config.head_dim)
+        _check_pairs(config.num_heads, num_kv_heads)
         self.mix_initial = 0.8 - 0.6 * exp(-0.3 * place.layer)
         self.mix_query1_K, self.mix_key1_K = vector(config.head_dim, _narrow), vector(config.head_dim, _narrow)
         self.mix_query2_K, self.mix_key2_K = vector(config.head_dim, _narrow), vector(config.head_dim, _narrow)

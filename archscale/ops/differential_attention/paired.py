@@ -2,8 +2,8 @@
 
     o = attend(q₁, k₁, [v₁, v₂]) − λ attend(q₂, k₂, [v₁, v₂])
 
-A pair of value heads lies side by side already, so [v₁, v₂] is a view, and the heads 0::2 and 1::2 are views too: nothing
-is rearranged. One call over all heads, which needs the values twice, takes the same time.
+A pair of value heads lies side by side already, so [v₁, v₂] is a view, and the heads 0::2 and 1::2 are views too:
+nothing is rearranged. One call over all heads, which needs the values twice, takes the same time.
 
 Shapes: B batch, T positions, S slots, H query heads, G key/value heads, K head size, P = H/2 pairs, V = 2K.
 """

@@ -9,8 +9,8 @@ With w_i = β_i k_i, γ_i the product of the chunk's decays up to i, D_ij = γ_i
                 dS = γ_C dS' + (γ Q)ᵀ dO − (γ K)ᵀ Y
 
 Yang et al. 2024 (arXiv 2412.06464), section 3.3; the rows of U are v_t − α_t S_{t-1}ᵀ k_t of the definition. β is part
-of w alone, and Q and K are stacked, so that one product serves both. On a CPU this takes about half the time of
-ordinary autograd over the same chunks: I + A is inverted once for both ways, and of the loop's products only U is kept.
+of w alone, and Q and K are stacked, so that one product serves both. Against ordinary autograd over the same chunks a
+CPU takes 0.6 to 0.85 of the time and keeps half the memory: of the loop's products U is enough.
 
 Shapes: N chunks, X = batch · heads, P = 2 for (Q, K), C tokens of a chunk, K key size, V value size of one head.
 """
