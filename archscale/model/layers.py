@@ -61,7 +61,10 @@ def uniform(bound: float) -> Scheme:
 
 
 class Linear(nn.Module):
-    """y = x Wᵀ + b; W has shape (outputs, inputs), and b, where there is one, starts at zero."""
+    """y = x Wᵀ + b; W has shape (outputs, inputs), and b, where there is one, starts at zero.
+
+    Recurrences return float32: in a model of another dtype without autocast x is cast to that of W.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, *, role: Role = "hidden", own: Scheme | None = None, bias: bool = False
@@ -71,6 +74,8 @@ class Linear(nn.Module):
         self.bias = vector(outputs, zeros) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.weight.dtype)
         return functional.linear(x, self.weight, self.bias)
 
 

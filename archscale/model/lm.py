@@ -5,6 +5,7 @@
 Shapes: B batch, T positions, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -64,6 +65,13 @@ class LanguageModel(nn.Module):
             if name not in MIXERS:
                 raise unknown("mixer", name, MIXERS, hint=f"It has options in arch.mixers of arch {arch.name}.")
         self.layers = expand(arch, spec.scale.depth)
+        used = sorted({layer.mixer for layer in self.layers})
+        for name in arch.mixers:
+            if name not in used:
+                raise UserError(
+                    f"arch.mixers.{name} has options, but no layer of arch {arch.name} is one: give options to "
+                    f"{', '.join(used)}, or leave these out"
+                )
         self.embedding = Embedding(spec.vocab_size, width)
         self.blocks = nn.ModuleList(self._blocks())
         self.norm = NORMS[arch.norm](width, arch.norm_eps)
@@ -90,7 +98,7 @@ class LanguageModel(nn.Module):
         return cross_entropy(logits_BTV, targets_BT, label_smoothing=label_smoothing, backend=self.spec.backend)
 
     @torch.no_grad()
-    def prefill(self, tokens_BT: Tensor, lengths_B: Tensor | None = None) -> tuple[Cache, Tensor]:
+    def prefill(self, tokens_BT: Tensor, lengths_B: Tensor | Sequence[int] | None = None) -> tuple[Cache, Tensor]:
         """Reads prompts; returns what `step` goes on from, and logits_BV after each row's last token.
 
         `lengths_B` are the numbers of real tokens of right-padded rows. Layers after the last one that looks back run
@@ -143,12 +151,14 @@ class LanguageModel(nn.Module):
     def _blocks(self) -> list[Block]:
         arch, scale, blocks = self.spec.arch, self.spec.scale, []
         shared_widths: dict[str, int] = {}
+        kv_head_dim: int | None = None
         for index, layer in enumerate(self.layers):
             place = Place(
                 layer=index,
                 width=scale.width,
                 writes=frozenset(layer.write),
                 shared_widths=dict(shared_widths),
+                kv_head_dim=kv_head_dim,
                 norm_eps=arch.norm_eps,
                 backend=self.spec.backend,
             )
@@ -157,19 +167,24 @@ class LanguageModel(nn.Module):
             block = Block(
                 mixer, arch, width=scale.width, residual=self.spec.multipliers.residual, mlp_writes=mlp_writes
             )
+            if "kv" in layer.write:
+                kv_head_dim = mixer.kv_head_dim
             shared_widths |= {name: mixer.shared_width(name) for name in layer.write}
             shared_widths |= dict.fromkeys(mlp_writes, arch.mlp_ratio * scale.width)
             blocks.append(block)
         return blocks
 
 
-def _checked_prompt(tokens_BT: Tensor, lengths_B: Tensor | None) -> Prompt:
-    size = tokens_BT.shape[1]
+def _checked_prompt(tokens_BT: Tensor, lengths_B: Tensor | Sequence[int] | None) -> Prompt:
+    if tokens_BT.ndim != 2 or tokens_BT.numel() == 0:
+        raise UserError(f"prompts of shape {tuple(tokens_BT.shape)}: give (B, T) token ids, at least one to a row")
+    rows, size = tokens_BT.shape
     if lengths_B is None:
-        lengths_B = torch.full((len(tokens_BT),), size, device=tokens_BT.device)
-    if tokens_BT.numel() == 0 or int(lengths_B.min()) < 1 or int(lengths_B.max()) > size:
+        lengths_B = torch.full((rows,), size)
+    lengths_B = torch.as_tensor(lengths_B, dtype=torch.long, device=tokens_BT.device)
+    if lengths_B.shape != (rows,) or int(lengths_B.min()) < 1 or int(lengths_B.max()) > size:
         raise UserError(
-            f"prompt lengths {lengths_B.tolist()} in a batch of {size} positions: give every prompt at least one token "
-            f"and at most {size}"
+            f"prompt lengths {lengths_B.tolist()} of {rows} rows of {size} positions: give each row a length from 1 to "
+            f"{size}"
         )
     return Prompt(lengths_B, size)

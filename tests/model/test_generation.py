@@ -7,7 +7,7 @@ import torch
 
 from archscale.model.lm import LanguageModel, ModelSpec
 from archscale.registry import UserError
-from tests.model.architectures import packaged, paper_scale, small_model
+from tests.model.architectures import architecture, layer, packaged, paper_scale, small_model, varied_model
 
 HEADS = {"scale.num_heads": 4, "scale.num_kv_heads": 2}
 CROSS_DECODERS = ["swa_yoco", "samba_yoco", "sambay", "sambay_da", "sambay_aa", "sambay_mlp", "gdny"]
@@ -84,17 +84,35 @@ def test_a_full_cache_grows_in_whole_doublings():
     assert sizes == {40, 80}
 
 
-@pytest.mark.parametrize("lengths", [[0, 3], [4, 6], [-1, 2]])
+@pytest.mark.parametrize("lengths", [[0, 3], [4, 6], [-1, 2], [3], [1, 2, 3]])
 def test_impossible_prompt_lengths_are_refused(lengths):
     model = small_model(packaged("transformer_pp"), **HEADS)
-    with pytest.raises(UserError, match=r"prompt lengths .* in a batch of 5 positions"):
+    with pytest.raises(UserError, match=r"prompt lengths .* of 2 rows of 5 positions"):
         model.prefill(torch.zeros(2, 5, dtype=torch.long), torch.tensor(lengths))
 
 
 def test_an_empty_prompt_is_refused():
     model = small_model(packaged("transformer_pp"), **HEADS)
-    with pytest.raises(UserError, match="give every prompt at least one token"):
+    with pytest.raises(UserError, match=r"shape \(2, 0\): give \(B, T\) token ids"):
         model.prefill(torch.zeros(2, 0, dtype=torch.long))
+
+
+@pytest.mark.parametrize("mixer", ["mamba", "mamba2", "gated_deltanet"])
+def test_the_last_token_enters_a_recurrent_state_once_where_no_attention_follows(mixer):
+    """Prefill absorbs all but the last token into the last layer that looks back, then steps that layer."""
+    model = varied_model(architecture(("rest", [layer(mixer)])), **HEADS)
+    tokens, lengths = torch.arange(33).view(3, 11), [1, 11, 6]
+    with torch.no_grad():
+        expected = model(tokens)
+    cache, logits = model.prefill(tokens, torch.tensor(lengths))
+    rows, position_B = torch.arange(3), torch.tensor(lengths) - 1
+    torch.testing.assert_close(logits, expected[rows, position_B], rtol=1e-9, atol=1e-11)
+    more = torch.arange(40, 52).view(3, 4)
+    stepped = torch.stack([model.step(more[:, t], cache) for t in range(4)], 1)
+    for row, length in enumerate(lengths):
+        with torch.no_grad():
+            alone = model(torch.cat([tokens[row, :length], more[row]])[None])[0, length:]
+        torch.testing.assert_close(stepped[row], alone, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("positions", ["rope", "none"])

@@ -2,11 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from archscale.compose import groups
 from archscale.model.initialize import initialize
 from archscale.model.lm import LanguageModel
 from archscale.ops.causal_attention.reference import causal_attention_reference
 from archscale.ops.segments import Segments
-from tests.model.architectures import architecture, layer, sambay, small_model, small_run, transformer_pp
+from archscale.registry import UserError
+from tests.model.architectures import architecture, layer, packaged, sambay, small_model, small_run, transformer_pp
 
 MIXED = ["attention", "window_attention", "mamba"]
 
@@ -143,3 +145,43 @@ def test_auto_and_reference_backends_agree_with_gradients(arch):
     torch.testing.assert_close(*losses, rtol=1e-12, atol=1e-12)
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", groups()["arch"])
+def test_a_bfloat16_model_trains_and_generates(name):
+    model = small_model(packaged(name), **{"scale.num_heads": 4, "scale.num_kv_heads": 2}).bfloat16()
+    tokens = torch.randint(0, 61, (2, 9), generator=torch.Generator().manual_seed(0))
+    loss = model.loss(tokens[:, :-1], tokens[:, 1:])
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    cache, _ = model.prefill(tokens[:, :5])
+    for position in range(5, 8):
+        logits = model.step(tokens[:, position], cache)
+    with torch.no_grad():
+        expected = model(tokens[:, :8])[:, -1]
+    torch.testing.assert_close(logits, expected, rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"mixers": {"gated_deltanet": {"norm": "before_gate"}}},
+            r"arch\.mixers\.gated_deltanet has options, but no layer of arch sambay is one: give options to ",
+        ),
+        ({"mixers": {"cross_attention": {"head_dim": 4}}}, "head_dim = 4, but the layer that writes kv has 8"),
+        (
+            {"mixers": {"attention": {"positions": "rope", "rope_base": -1.0}}},
+            r"rope_base = -1\.0: it must be positive",
+        ),
+    ],
+)
+def test_options_that_cannot_work_are_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        small_model(packaged("sambay", **fields))
+
+
+def test_gated_deltanet_has_a_head_at_any_width():
+    model = small_model(packaged("gdny"), **{"scale.width": 1})
+    assert model.blocks[0].mixer.heads == 1

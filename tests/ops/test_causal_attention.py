@@ -30,7 +30,7 @@ def output_and_gradients(attend, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def narrow(q, k, v, *, window, document_BT):
-    return NarrowAttention.apply(q, k, v, window, document_BT, 8)
+    return NarrowAttention.apply(q, k, v, window, document_BT, 8, True)
 
 
 @pytest.mark.parametrize("window", [None, 1, 4])
@@ -66,7 +66,7 @@ def test_every_form_equals_the_reference_forward_and_backward(form, shape, windo
 def test_gradcheck_of_the_narrow_form():
     inputs = random_heads(1, 7, 4, 2, 2, 3)
     documents = torch.tensor([[0, 0, 0, 1, 1, 1, 1]])
-    assert torch.autograd.gradcheck(lambda *x: NarrowAttention.apply(*x, 3, documents, 4), inputs)
+    assert torch.autograd.gradcheck(lambda *x: NarrowAttention.apply(*x, 3, documents, 4, True), inputs)
 
 
 def test_grouped_heads_equal_repeated_keys_and_values():

@@ -42,6 +42,8 @@ class CrossAttentionConfig:
             value = getattr(self, field.name)
             if field.type is int and value < 1:
                 raise ValueError(f"{field.name} = {value}: it must be at least 1")
+        if self.rope_base <= 0:
+            raise ValueError(f"rope_base = {self.rope_base}: it must be positive")
         if self.positions == "rope" and self.head_dim % 2:
             raise ValueError(f"head_dim = {self.head_dim} is odd: rotary positions turn pairs, use an even head_dim")
 
@@ -83,6 +85,8 @@ class SoftmaxCore(nn.Module):
 
 @MIXERS.register("attention")
 class Attention(Mixer):
+    """Full causal attention, whose keys and values later layers may share."""
+
     Config: ClassVar[type] = AttentionConfig
     Core: ClassVar[type] = SoftmaxCore
     letter = "F"
@@ -90,7 +94,7 @@ class Attention(Mixer):
 
     def __init__(self, config: AttentionConfig, place: Place, window: int | None = None) -> None:
         super().__init__(config, place)
-        self.config, self.window = config, window
+        self.config, self.window, self.kv_head_dim = config, window, config.head_dim
         query, key = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
         self.query_key_value = Linear(place.width, query + 2 * key)
         self.query_bias = vector(query, zeros) if config.bias else None
@@ -132,7 +136,7 @@ class Attention(Mixer):
         if self.config.positions == "rope":
             k_BTGK = rotate(k_BTGK, self.config.rope_base, backend=self.place.backend)
         if self.value_bias is not None:
-            v_BTGK = v_BTGK + self.value_bias.view(v_BTGK.shape[2:])
+            v_BTGK = v_BTGK + self.value_bias.view(v_BTGK.shape[2:]).to(v_BTGK.dtype)
         return KeyValueCache.of_prompt(torch.stack([k_BTGK, v_BTGK], 2), prompt, self.window)
 
     def step(self, x_BD: Tensor, shared: StepShared, cache: KeyValueCache, position_B: Tensor) -> Tensor:
@@ -155,9 +159,10 @@ class Attention(Mixer):
         heads = self.query_key_value(x_BTD).unflatten(-1, (-1, c.head_dim))
         turned, v_BTGK = heads.split([c.num_heads + c.num_kv_heads, c.num_kv_heads], 2)
         if self.query_bias is not None and self.value_bias is not None:
-            bias_HK = self.query_bias.view(c.num_heads, c.head_dim)
+            # In the dtype of the heads: float32 biases would make bfloat16 keys and values, and their cache, float32.
+            bias_HK = self.query_bias.view(c.num_heads, c.head_dim).to(heads.dtype)
             turned = turned + nn.functional.pad(bias_HK, (0, 0, 0, c.num_kv_heads))
-            v_BTGK = v_BTGK + self.value_bias.view(c.num_kv_heads, c.head_dim)
+            v_BTGK = v_BTGK + self.value_bias.view(c.num_kv_heads, c.head_dim).to(heads.dtype)
         if c.positions == "rope":
             turned = rotate(turned, c.rope_base, position_BT=position_BT, backend=self.place.backend)
         q_BTHK, k_BTGK = turned.split([c.num_heads, c.num_kv_heads], 2)
@@ -166,6 +171,8 @@ class Attention(Mixer):
 
 @MIXERS.register("window_attention")
 class WindowAttention(Attention):
+    """Causal attention to the last `window` tokens, the token itself among them."""
+
     Config = WindowAttentionConfig
     letter = "S"
     writes = frozenset()
@@ -180,7 +187,10 @@ class WindowAttention(Attention):
 
 @MIXERS.register("cross_attention")
 class CrossAttention(Mixer):
-    """Queries turn by their positions too where the architecture is rotary: the shared keys are stored turned."""
+    """Queries of its own on the keys and values that an earlier layer shares.
+
+    They turn by their positions where the architecture is rotary: the shared keys are stored turned.
+    """
 
     Config = CrossAttentionConfig
     Core: ClassVar[type] = SoftmaxCore
@@ -191,12 +201,11 @@ class CrossAttention(Mixer):
     def __init__(self, config: CrossAttentionConfig, place: Place) -> None:
         super().__init__(config, place)
         self.config = config
-        self.num_kv_heads, rest = divmod(place.shared_widths["kv"], 2 * config.head_dim)
-        if rest:
+        if config.head_dim != place.kv_head_dim:
             raise ValueError(
-                f"head_dim = {config.head_dim} does not fit the shared kv of {place.shared_widths['kv']} numbers per "
-                "token: use the head_dim of the layer that writes it"
+                f"head_dim = {config.head_dim}, but the layer that writes kv has {place.kv_head_dim}: make them equal"
             )
+        self.num_kv_heads = place.shared_widths["kv"] // (2 * config.head_dim)
         check_groups(config.num_heads, self.num_kv_heads)
         query = config.num_heads * config.head_dim
         self.query = Linear(place.width, query, bias=config.bias)

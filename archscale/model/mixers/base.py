@@ -37,6 +37,8 @@ class Place:
     writes: frozenset[str] = frozenset()
     # Sizes of the shared tensors written so far, as their writers declare them.
     shared_widths: Mapping[str, int] = field(default_factory=dict)
+    # Head size of the shared keys and values; None before their writer.
+    kv_head_dim: int | None = None
     norm_eps: float = 1e-5
     backend: Backend = "auto"
 
@@ -53,6 +55,8 @@ class Mixer(nn.Module, ABC):
     looks_back: ClassVar[bool] = True
     # Key/value heads that the scale's defaults give are a multiple of this.
     kv_head_multiple: ClassVar[int] = 1
+    # Head size of the keys and values it shares, for a mixer that may write kv.
+    kv_head_dim: int | None = None
 
     def __init__(self, config: Any, place: Place) -> None:
         super().__init__()

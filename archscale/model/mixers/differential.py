@@ -72,18 +72,24 @@ class DifferentialCore(SoftmaxCore):
 
 @MIXERS.register("differential_attention")
 class DifferentialAttention(Attention):
+    """Full differential attention, whose keys and values later layers may share."""
+
     Core = DifferentialCore
     kv_head_multiple = 2
 
 
 @MIXERS.register("differential_window_attention")
 class DifferentialWindowAttention(WindowAttention):
+    """Differential attention to the last `window` tokens."""
+
     Core = DifferentialCore
     kv_head_multiple = 2
 
 
 @MIXERS.register("differential_cross_attention")
 class DifferentialCrossAttention(CrossAttention):
+    """Differential queries on the keys and values that an earlier layer shares."""
+
     Core = DifferentialCore
     kv_head_multiple = 2
 

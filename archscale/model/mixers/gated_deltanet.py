@@ -85,7 +85,7 @@ class GatedDeltaNet(RecurrentMixer):
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         key = 2 * scale.head_dim
-        return {"num_heads": ceil(int(KEY_SHARE * scale.width) / key), "key_head_dim": key}
+        return {"num_heads": max(1, ceil(int(KEY_SHARE * scale.width) / key)), "key_head_dim": key}
 
     def shared_width(self, name: str) -> int:
         return self.heads * self.value

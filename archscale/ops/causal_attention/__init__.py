@@ -36,6 +36,7 @@ def causal_attention(
     if q_BTHK.device.type == "cpu" and head_dim <= NARROW_HEAD_DIM and min(length, window or length) <= NARROW_LENGTH:
         with torch.autocast("cpu", enabled=False):
             inputs = (x if x.dtype == torch.float64 else x.float() for x in (q_BTHK, k_BTGK, v_BTGV))
-            o_BTHV: Tensor = NarrowAttention.apply(*inputs, window, document_BT, NARROW_BLOCK)
+            grad = torch.is_grad_enabled()
+            o_BTHV: Tensor = NarrowAttention.apply(*inputs, window, document_BT, NARROW_BLOCK, grad)
             return o_BTHV.to(q_BTHK.dtype)
     return sdpa_attention(q_BTHK, k_BTGK, v_BTGV, window=window, document_BT=document_BT)

@@ -29,6 +29,7 @@ class NarrowAttention(torch.autograd.Function):
         window: int | None,
         document_BT: Tensor | None,
         block: int,
+        differentiable: bool,
     ) -> Tensor:
         groups, scale = k_BTGK.shape[2], q_BTHK.shape[3] ** -0.5
         q_BTHK = q_BTHK * scale
@@ -40,7 +41,8 @@ class NarrowAttention(torch.autograd.Function):
             _hide(scores_XQS, queries, keys, window, document_BT, groups)
             p_XQS = torch.softmax(scores_XQS, -1)
             _put(o_BTHV[:, queries], torch.bmm(v_XVT[:, :, keys], p_XQS.transpose(1, 2)), groups)
-            kept += [q_XKQ, p_XQS]
+            if differentiable:
+                kept += [q_XKQ, p_XQS]
         ctx.save_for_backward(k_XKT, v_XVT, o_BTHV, *kept)
         ctx.groups, ctx.scale, ctx.window, ctx.block = groups, scale, window, block
         return o_BTHV
@@ -62,7 +64,7 @@ class NarrowAttention(torch.autograd.Function):
             dk_XKT[:, :, keys] += torch.bmm(q_XKQ, ds_XQS)
             dv_XVT[:, :, keys] += torch.bmm(do_XVQ, p_XQS)
         dk_BTGK, dv_BTGV = (x.unflatten(0, (-1, groups)).permute(0, 3, 1, 2) for x in (dk_XKT, dv_XVT))
-        return dq_BTHK.mul_(ctx.scale), dk_BTGK, dv_BTGV, None, None, None
+        return dq_BTHK.mul_(ctx.scale), dk_BTGK, dv_BTGV, None, None, None, None
 
 
 def _blocks(length: int, block: int, window: int | None) -> list[tuple[slice, slice]]:

@@ -24,13 +24,18 @@ def causal_attention_reference(
     return torch.einsum("bhts,bshv->bthv", weights_BHTS, v_BTHV)
 
 
-def visible(length: int, *, window: int | None, document_BT: Tensor | None, device: torch.device) -> Tensor:
-    """True where query t (second last dimension) sees key s (last): (T, T), or (B, 1, T, T) with documents."""
+def visible(
+    length: int, *, window: int | None, document_BT: Tensor | None, device: torch.device, first_query: int = 0
+) -> Tensor:
+    """True where a query (second last dimension), from position `first_query` on, sees a key (last dimension).
+
+    (T − first_query, T), or with documents (B, 1, T − first_query, T).
+    """
     position_T = torch.arange(length, device=device)
-    distance_TS = position_T[:, None] - position_T
-    allowed = distance_TS >= 0
+    distance_QT = position_T[first_query:, None] - position_T
+    allowed = distance_QT >= 0
     if window is not None:
-        allowed = allowed & (distance_TS < window)
+        allowed = allowed & (distance_QT < window)
     if document_BT is not None:
-        allowed = allowed & (document_BT[:, None, :, None] == document_BT[:, None, None, :])
+        allowed = allowed & (document_BT[:, None, first_query:, None] == document_BT[:, None, None, :])
     return allowed
