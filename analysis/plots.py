@@ -8,7 +8,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ from analysis.table import COLUMNS
 COLUMN_INCHES, PAGE_INCHES = 3.4, 7.0
 FORMATS = ("png", "svg", "pdf")
 _DOTS_PER_INCH = 200
+_LEGEND_INSIDE = 8
 _LEGEND_CHARACTERS = 56
 _GREY = "#6b7280"
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -137,7 +138,7 @@ def loss_figure(evidence: Evidence) -> Figure:
         )
         for n in data.points
     ]
-    axes.legend(handles=handles, loc="lower left")
+    _legend_inside(axes, handles, "lower left")
     axes.set_xlabel(_plain(textwrap.fill(x_label(evidence), 100)))
     axes.set_ylabel(COLUMNS[evidence.settings.y].label)
     return figure
@@ -223,7 +224,7 @@ def training_figure(evidence: Evidence) -> Figure | None:
     handles = [
         Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=_legend_name(n)) for n in shown
     ]
-    axes.legend(handles=handles, loc="upper right")
+    _legend_inside(axes, handles, "upper right")
     axes.set_xlabel("Tokens seen")
     axes.set_ylabel("Loss (nats/token); markers: validation")
     return figure
@@ -276,6 +277,14 @@ def parameter_label(evidence: Evidence, parameter: str) -> str:
 def _axes(width_inches: float, height_inches: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width_inches, height_inches))
     return figure, figure.subplots()
+
+
+def _legend_inside(axes: Axes, handles: list[Line2D], where: Literal["lower left", "upper right"]) -> None:
+    """In a corner of the axes; beside them where it would cover what is drawn."""
+    if len(handles) > _LEGEND_INSIDE:
+        axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
+    else:
+        axes.legend(handles=handles, loc=where)
 
 
 def _legend_above(axes: Axes) -> None:
