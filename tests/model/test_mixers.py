@@ -185,3 +185,22 @@ def test_options_that_cannot_work_are_refused(fields, message):
 def test_gated_deltanet_has_a_head_at_any_width():
     model = small_model(packaged("gdny"), **{"scale.width": 1})
     assert model.blocks[0].mixer.heads == 1
+
+
+@pytest.mark.parametrize("name", ["sambay_2", "mambay_2", "gdny", "sgdny"])
+def test_the_norm_may_stand_before_the_gate_with_a_plain_gated_memory_unit(name):
+    """Table 9 of arXiv 2507.06607: another function with fewer gains, generated from as exactly."""
+    mixer = "mamba2" if name.endswith("2") else "gated_deltanet"
+    heads = {"scale.num_heads": 4, "scale.num_kv_heads": 2}
+    after = small_model(packaged(name), **heads)
+    before = small_model(packaged(name, mixers={mixer: {"norm": "before_gate"}, "gmu": {"normalized": False}}), **heads)
+    sizes = [sum(p.numel() for p in model.parameters()) for model in (after, before)]
+    assert sizes[0] - sizes[1] == after.blocks[6].mixer.gain_M.numel()
+    tokens = torch.randint(0, 61, (2, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = before(tokens)
+        assert not torch.allclose(expected, after(tokens))
+    cache, logits = before.prefill(tokens[:, :8])
+    for position in range(8, 12):
+        torch.testing.assert_close(logits, expected[:, position - 1], rtol=1e-9, atol=1e-11)
+        logits = before.step(tokens[:, position], cache)
