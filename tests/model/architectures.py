@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Any
 
+import torch
+
 from archscale.compose import load_config
 from archscale.model.initialize import initialize
+from archscale.model.layers import Parameter
 from archscale.model.lm import LanguageModel
 from archscale.scaling.ladder import scale_to
 from archscale.spec import ArchSpec, LayerSpec, RunSpec, ScaleSpec, SpanSpec, to_json
@@ -56,3 +59,18 @@ def small_model(arch: ArchSpec, **changes: Any) -> LanguageModel:
     model = LanguageModel(spec)
     initialize(model, spec)
     return model.double()
+
+
+def varied_model(arch: ArchSpec, **changes: Any) -> LanguageModel:
+    """As `small_model`, but no gain is one and no bias or shift zero: every vector that starts constant gets noise.
+
+    A bias that is left out, or added in the wrong place, is only seen where it is not zero.
+    """
+    model = small_model(arch, **changes)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            assert isinstance(parameter, Parameter)
+            if parameter.role == "vector" and (parameter == parameter.flatten()[0]).all():
+                parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype), alpha=0.2)
+    return model

@@ -1,4 +1,7 @@
-"""Properties that hold for every packaged architecture, at depth 8 and width 16, in float64."""
+"""Properties that hold for every packaged architecture, at depth 8 and width 16, in float64.
+
+Gains, biases and shifts are not those of the start, which do nothing, but random.
+"""
 
 from functools import partial
 
@@ -11,7 +14,7 @@ from archscale.model.lm import LanguageModel
 from archscale.model.mixers import gated_deltanet, mamba, mamba2
 from archscale.model.stack import diagram, expand
 from archscale.ops.segments import Segments
-from tests.model.architectures import packaged, small_model
+from tests.model.architectures import packaged, varied_model
 
 EVERY = groups()["arch"]
 HEADS = {"scale.num_heads": 4, "scale.num_kv_heads": 2}
@@ -37,7 +40,7 @@ DIAGRAMS = {
 
 
 def model_of(name: str, **changes) -> LanguageModel:
-    return small_model(packaged(name), **HEADS, **changes)
+    return varied_model(packaged(name), **HEADS, **changes)
 
 
 def random_tokens(*shape: int, seed: int = 0) -> Tensor:

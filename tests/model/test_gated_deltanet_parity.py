@@ -7,7 +7,6 @@ float32 whatever it is given, so for the comparison in float64 these casts becom
 """
 
 from inspect import unwrap
-from types import ModuleType
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from torch.nn.functional import logsigmoid, normalize
 from archscale.model.mixers.base import Place
 from archscale.model.mixers.gated_deltanet import GatedDeltaNet, GatedDeltaNetConfig
 from archscale.ops.gated_delta_rule import gated_delta_rule
+from tests.support.float64 import Float64Torch
 
 peer = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
 mamba2 = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
@@ -24,15 +24,6 @@ mamba2 = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
 WIDTH, KEY, VALUE, EPS = 16, 6, 12, 1e-5
 RULES = ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"]
 PRECISIONS = pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-
-
-class Float64Torch(ModuleType):
-    """torch, in which float32 is float64."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(torch, name)
 
 
 @pytest.fixture(autouse=True)

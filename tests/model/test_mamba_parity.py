@@ -5,8 +5,6 @@ Its mixers cast parts of the computation to float32 whatever they are given: A, 
 casts to float64; everything else of it runs as it is.
 """
 
-from types import ModuleType
-
 import pytest
 import torch
 from torch import Generator, Tensor, nn
@@ -14,6 +12,7 @@ from torch import Generator, Tensor, nn
 from archscale.model.mixers.base import Mixer, Place
 from archscale.model.mixers.mamba import Mamba, MambaConfig
 from archscale.model.mixers.mamba2 import Mamba2, Mamba2Config
+from tests.support.float64 import Float64Torch
 
 mamba_peer = pytest.importorskip("transformers.models.mamba.modeling_mamba")
 mamba2_peer = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
@@ -91,15 +90,6 @@ def mamba2_pair() -> tuple[Mixer, nn.Module]:
         }
     )
     return mixer, peer
-
-
-class Float64Torch(ModuleType):
-    """torch, in which float32 is float64."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(torch, name)
 
 
 @PRECISIONS
