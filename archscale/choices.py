@@ -1,6 +1,7 @@
 """What `archscale list KIND` shows: the names a user can choose, each with what it is."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import yaml
@@ -49,8 +50,14 @@ def _laws() -> Rows:
 def _mixers() -> Rows:
     from archscale.model.mixers import MIXERS
 
-    modules = {name: sys.modules[mixer.__module__].__doc__ or "" for name, mixer in sorted(MIXERS.items())}
-    return [(name, text.strip().split("\n")[0]) for name, text in modules.items()]
+    homes = Counter(mixer.__module__ for mixer in MIXERS.values())
+    rows: Rows = []
+    for name, mixer in sorted(MIXERS.items()):
+        # A module's sentence says what its only mixer is; of several it says what they have in common.
+        own = mixer.__doc__ if homes[mixer.__module__] > 1 else None
+        text = own or sys.modules[mixer.__module__].__doc__ or ""
+        rows.append((name, text.strip().split("\n")[0]))
+    return rows
 
 
 def _group(group: str) -> Rows:

@@ -113,7 +113,7 @@ def plan(
 
     loaded = load_study(study)
     check_settings(loaded.fit)
-    matched = matching(match, multiple)
+    matched = matching(match, multiple, overrides or [])
     given = [*(overrides or []), *matched]
     planned = make_plan(loaded, given)
     if as_json:
@@ -241,8 +241,11 @@ def bench_train(
     sequences: Annotated[int, typer.Option(help="Sequences a step.")] = 4,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     rounds: Annotated[int, typer.Option(help="Steps each is timed for.")] = 5,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    by_token: Annotated[bool, typer.Option(help="Also time every operator's definition, token by token.")] = True,
+    window: Annotated[int, typer.Option(help="Tokens that windowed attention sees, in every architecture.")] = 128,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    by_token: Annotated[
+        bool, typer.Option(help="Also time recurrences run token by token, and every operator's definition.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Time training steps of architectures of equal size, and the operators they are made of."""
@@ -255,6 +258,7 @@ def bench_train(
         sequences=sequences,
         threads=threads,
         rounds=rounds,
+        window=window,
         device=device,
         by_token=by_token,
     )

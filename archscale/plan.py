@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from archscale.compose import RunConfig, groups, load_config, matched
+from archscale.compose import RunConfig, groups, load_config, matched, parse_overrides
 from archscale.identity import short_count
 from archscale.parametrizations import of_run
 from archscale.registry import unknown
@@ -70,8 +70,11 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> Plan:
     return Plan(study=study.name, overrides=tuple(overrides), runs=runs, notes=tuple(notes))
 
 
-def matching(wanted: str | None, multiple: int | None) -> list[str]:
-    """The overrides that --match-parameters and --width-multiple stand for.
+def matching(wanted: str | None, multiple: int | None, given: Sequence[str] = ()) -> list[str]:
+    """The overrides that --match-parameters and --width-multiple stand for, beside those that are `given`.
+
+    What a study or a scale says of the width makes way for the one that is asked for here. What `given` says of it does
+    not: both are of one command, and validation refuses two of them.
 
     Raises:
         UserError: for what is neither a number nor an architecture.
@@ -84,12 +87,17 @@ def matching(wanted: str | None, multiple: int | None) -> list[str]:
     except ValueError:
         number = math.nan
     if math.isfinite(number):
-        return [f"scale.target_params={number:.15g}", *found]
+        return [f"scale.target_params={number:.15g}", *_unset("scale.match_arch", given), *found]
     choices = groups()["arch"]
     if wanted not in choices:
         hint = "A number of parameters, 25_000 or 1e9, works too."
         raise unknown("architecture for --match-parameters", wanted, choices, hint=hint)
-    return [f"scale.match_arch={wanted}", *found]
+    return [f"scale.match_arch={wanted}", *_unset("scale.target_params", given), *found]
+
+
+def _unset(other: str, given: Sequence[str]) -> list[str]:
+    keys = {override.get_key_element() for override in parse_overrides(given)}
+    return [f"{key}=null" for key in (other, "scale.width") if key not in keys]
 
 
 def setting_of(cell: Cell) -> str:

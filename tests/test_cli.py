@@ -5,8 +5,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from archscale.choices import choices_of
 from archscale.cli import app
 from archscale.compose import groups
+from archscale.model.mixers import MIXERS
 from archscale.registry import UserError
 from archscale.study import study_names
 
@@ -79,7 +81,17 @@ def test_a_plan_of_matched_widths_shows_what_trains_them():
     assert [row[5] for row in rows] == ["+0.00%", "-0.05%"]
     shown = " ".join(lines)
     assert "to train these: archscale sweep demo scale.width_scale=1" in shown
-    assert "scale.match_arch=transformer_pp scale.width_multiple=8" in shown
+    assert "scale.match_arch=transformer_pp scale.width=null scale.width_multiple=8" in shown
+
+
+def test_a_study_of_target_sizes_can_be_matched_and_its_command_plans_the_same_runs():
+    text = " ".join(invoke("plan", "demo", "--match-parameters", "transformer_pp").split())
+    command = text.partition("to train these: archscale sweep demo ")[2].split()
+    planned = json.loads(invoke("plan", "demo", "--match-parameters", "transformer_pp", "--json"))
+    trained = json.loads(invoke("plan", "demo", *command, "--json"))
+    assert command == planned["overrides"]
+    assert trained == planned
+    assert len(planned["cells"]) == 8
 
 
 def test_status_of_a_study_that_was_never_started(tmp_path):
@@ -99,6 +111,20 @@ def test_list_shows_every_choice():
     assert "window_attention" in invoke("list", "mixer")
 
 
+def test_every_mixer_has_a_sentence_of_its_own(monkeypatch):
+    mixers = MIXERS.values()
+    for mixer in mixers:
+        monkeypatch.setattr(mixer, "__doc__", f"Of {mixer.__name__}.\n\nMore.")
+    rows = dict(choices_of("mixer"))
+    assert rows["window_attention"] == "Of WindowAttention."
+    assert rows["differential_attention"] == "Of DifferentialAttention."
+    assert rows["mamba2"].startswith("Mamba-2: ")  # the only mixer of its module, whose sentence is its own
+    assert len(set(rows.values())) == len(rows) == len(mixers)
+    sentence = sys.modules[MIXERS["window_attention"].__module__].__doc__.splitlines()[0]
+    monkeypatch.setattr(MIXERS["window_attention"], "__doc__", None)
+    assert choices_of("mixer")[-1] == ("window_attention", sentence)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -110,7 +136,12 @@ def test_list_shows_every_choice():
         (["cancel", "nothing", "--root", "/nonexistent"], ["is no study (", "demo", "no run"]),
         (["report", "demo", "--root", "/nonexistent"], ["archscale sweep STUDY"]),
         (["plan", "demo", "--match-parameters", "samby"], ["'samby'. Did you mean 'sambay'", "25_000"]),
-        (["plan", "demo", "--match-parameters", "sambay"], ["target_params = 25000 and scale.match_arch = sambay"]),
+        (
+            ["plan", "demo", "scale.width=32", "--match-parameters", "sambay"],
+            ["scale.width = 32 and scale.match_arch = sambay"],
+        ),
+        (["bench", "train", "--device", "tpu"], ["unknown device 'tpu'", "auto, cpu, cuda"]),
+        (["bench", "train", "--parameters", "nan"], ["parameters = nan", "finite"]),
         (["sweep", "demo", "cluster=slurmm"], ["unknown cluster 'slurmm'", "local"]),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

@@ -47,7 +47,6 @@ TWO = Study(name="s", overrides=FAST, product={"arch": ["transformer_pp", "samba
 
 def test_the_runs_of_a_matched_plan_are_those_that_a_sweep_would_train():
     given = matching("transformer_pp", 2)
-    assert given == ["scale.match_arch=transformer_pp", "scale.width_multiple=2"]
     planned = plan(TWO, given)
     assert [run.run_id for run in planned.runs] == [cell.run_id for cell in expand(TWO, given)]
     by_arch = {arch: [run for run in planned.runs if run.arch == arch] for arch in ("transformer_pp", "sambay")}
@@ -106,15 +105,45 @@ def test_the_table_has_a_column_of_mismatches_where_widths_are_solved():
 @pytest.mark.parametrize(
     ("wanted", "multiple", "overrides"),
     [
-        ("25_000", None, ["scale.target_params=25000"]),
-        ("9.731e8", 8, ["scale.target_params=973100000", "scale.width_multiple=8"]),
-        ("sambay", None, ["scale.match_arch=sambay"]),
+        ("25_000", None, ["scale.target_params=25000", "scale.match_arch=null", "scale.width=null"]),
+        (
+            "9.731e8",
+            8,
+            ["scale.target_params=973100000", "scale.match_arch=null", "scale.width=null", "scale.width_multiple=8"],
+        ),
+        ("sambay", None, ["scale.match_arch=sambay", "scale.target_params=null", "scale.width=null"]),
         (None, 8, ["scale.width_multiple=8"]),
         (None, None, []),
     ],
 )
 def test_the_options_of_plan_are_overrides(wanted, multiple, overrides):
     assert matching(wanted, multiple) == overrides
+
+
+@pytest.mark.parametrize("wanted", ["transformer_pp", "30000"])
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"overrides": (*FAST, "scale.width=32")},
+        {"overrides": (*FAST, "scale.target_params=40000")},
+        {"overrides": (*FAST, "scale.match_arch=sambay")},
+        {"product": {"scale.target_params": [25_000, 46_000]}},
+        {"zip": {"scale.width": [16, 24], "seed": [0, 1]}},
+    ],
+)
+def test_what_a_study_says_of_the_width_makes_way_for_the_option(wanted, says):
+    study = Study(name="s", **{"overrides": FAST, **says})
+    given = matching(wanted, None)
+    planned = plan(study, given)
+    assert [run.run_id for run in planned.runs] == [cell.run_id for cell in expand(study, given)]
+    peer = plan(Study(name="peer", overrides=FAST)).runs[0].non_embedding_parameters
+    assert {run.target_parameters for run in planned.runs} == {peer if wanted == "transformer_pp" else 30_000}
+
+
+def test_a_command_that_asks_for_two_widths_is_refused():
+    given = ["scale.width=32"]
+    with pytest.raises(UserError, match="scale.width = 32 and scale.match_arch = sambay"):
+        plan(TWO, [*given, *matching("sambay", None, given)])
 
 
 @pytest.mark.parametrize("wanted", ["sambya", "inf", "nan", "1M"])

@@ -7,15 +7,17 @@ import torch
 from rich.table import Table
 
 from archscale.bench.train import TrainReport
+from archscale.identity import short_count
 
 
 def train_table(report: TrainReport) -> Table:
+    """Fits 80 columns; "× loop by token" is empty without recurrences, or without such a measurement."""
     s = report.settings
     table = _table(
-        f"training steps, {s.parameters:,.0f} non-embedding parameters, {s.sequences} × {s.sequence_length} tokens, "
-        f"{report.machine}"
+        f"training steps at {short_count(s.parameters)} non-embedding parameters\n"
+        f"{s.sequences} × {s.sequence_length} tokens, window {s.window}, {report.machine}"
     )
-    headings = ["arch", "width", "ms a\nstep", "tokens/s", f"× {report.rows[0].arch}", "× by\ntoken"]
+    headings = ["arch", "width", "ms a\nstep", "tokens/s", "×\nfirst", "× loop\nby token"]
     for heading in [*headings, "kB a\ntoken", f"at {2 * s.sequence_length}\ntokens"]:
         table.add_column(heading, justify="left" if heading == "arch" else "right", no_wrap=True)
     for row in report.rows:

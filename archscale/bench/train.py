@@ -1,12 +1,13 @@
 """`archscale bench train`: training steps of every architecture at equal size, on this machine.
 
-tokens/s      forward, backward and AdamW, on random tokens; the median of rounds in which the models take turns
-× first       tokens/s over those of the first architecture, Transformer++ unless told otherwise
-× by token    tokens/s over those of the same model with every operator replaced by its definition, which for
-              recurrences is a loop over tokens
-kB a token    what autograd keeps for the way back, at T and at 2T tokens a sequence; equal where memory is linear
+tokens/s           forward, backward and AdamW, on random tokens; the median of rounds in which the models take turns
+× first            tokens/s over those of the first architecture, Transformer++ unless told otherwise
+× loop by token    tokens/s over those of the same model with its recurrences alone run as a loop over tokens; empty
+                   where there are none
+kB a token         what autograd keeps for the way back, at T and at 2T tokens a sequence; equal where memory is linear
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from archscale.bench.operators import OperatorRow, bench_operators
+from archscale.bench.recurrences import has_recurrence, run_token_by_token
 from archscale.bench.timing import alternate
 from archscale.compose import groups, load_config
 from archscale.model.lm import LanguageModel, ModelSpec
-from archscale.registry import UserError
+from archscale.registry import UserError, unknown
 from archscale.scaling.count import count_parameters
 from archscale.scaling.ladder import scale_to
 from archscale.spec import ArchSpec
@@ -26,11 +28,12 @@ from archscale.train.setup import choose_device
 
 VOCABULARY = 256
 FIRST = "transformer_pp"
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """`parameters`: non-embedding ones, for which every architecture's width is solved."""
+    """`parameters`: non-embedding ones, for which every architecture's width is solved; `window` is that of all."""
 
     parameters: float = 1e6
     depth: int = 8
@@ -45,9 +48,14 @@ class TrainSettings:
     by_token: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "sequence_length", "sequences", "rounds", "threads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name.replace('_', ' ')} = {getattr(self, name)}: it must be at least 1")
+        for name in ("parameters", "window", "sequence_length", "sequences", "rounds", "threads"):
+            value = getattr(self, name)
+            if not math.isfinite(value):
+                raise UserError(f"{name} = {value}: it must be a finite number, e.g. 1e6")
+            if value < 1:
+                raise UserError(f"{name.replace('_', ' ')} = {value}: it must be at least 1")
+        if self.device not in DEVICES:
+            raise unknown("device", self.device, DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +88,15 @@ def bench_train(names: Sequence[str] | None, settings: TrainSettings) -> TrainRe
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     names = list(names or sorted(groups()["arch"], key=lambda name: (name != FIRST, name)))
-    models = {name: _model_spec(name, settings) for name in names}
+    models = {name: model_spec(name, settings) for name in names}
     trainers = {name: _Trainer(spec, settings, device) for name, spec in models.items()}
     seconds = alternate(trainers, rounds=settings.rounds, device=device)
     slow: dict[str, float] = {}
     if settings.by_token:
-        for name, spec in models.items():
-            trainer = _Trainer(replace(spec, backend="reference"), settings, device)
-            slow |= alternate({name: trainer}, rounds=1, device=device)
+        with run_token_by_token():
+            for name, trainer in trainers.items():
+                if has_recurrence(trainer.model):
+                    slow |= alternate({name: trainer}, rounds=1, device=device)
     tokens = settings.sequences * settings.sequence_length
     rows = tuple(
         TrainRow(
@@ -97,7 +106,7 @@ def bench_train(names: Sequence[str] | None, settings: TrainSettings) -> TrainRe
             step_seconds=seconds[name],
             tokens_per_second=tokens / seconds[name],
             over_first=seconds[names[0]] / seconds[name],
-            over_by_token=slow[name] / seconds[name] if slow else None,
+            over_by_token=slow[name] / seconds[name] if name in slow else None,
             saved_bytes_per_token=trainers[name].saved_bytes(settings.sequence_length),
             saved_bytes_per_token_at_double=trainers[name].saved_bytes(2 * settings.sequence_length),
         )
@@ -108,7 +117,8 @@ def bench_train(names: Sequence[str] | None, settings: TrainSettings) -> TrainRe
         operators = bench_operators(
             batch=settings.sequences, length=settings.sequence_length, rounds=settings.rounds, device=device
         )
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{settings.threads} CPU threads"
+    threads = f"{settings.threads} CPU thread{'' if settings.threads == 1 else 's'}"
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
     return TrainReport(settings=settings, machine=machine, rows=rows, operators=tuple(operators))
 
 
@@ -151,7 +161,7 @@ class _Trainer:
         return self.model.loss(self.tokens_BT[:, :length], self.tokens_BT[:, 1 : length + 1])
 
 
-def _model_spec(name: str, settings: TrainSettings) -> ModelSpec:
+def model_spec(name: str, settings: TrainSettings) -> ModelSpec:
     config = load_config([f"arch={name}"])
     arch: ArchSpec = replace(config.arch, window=settings.window)
     unset: dict[str, Any] = {"width": None, "num_kv_heads": None}

@@ -31,9 +31,11 @@ def heads_of(arch: ArchSpec, depth: int, *, num_heads: int | None = None, num_kv
     plain = max(1, query // arch.head_group)
     multiples = _needed_multiples(arch, depth)
     multiple = lcm(*multiples.values())
+    if plain % multiple == 0:
+        return Heads(query=query, key_value=plain)
     divisors = [heads for heads in range(multiple, query + 1, multiple) if query % heads == 0]
     # Without such a divisor the mixer itself refuses the number, and says which ones it takes.
-    if plain % multiple == 0 or not divisors:
+    if not divisors:
         return Heads(query=query, key_value=plain)
     key_value = min(divisors, key=lambda heads: (abs(heads - plain), -heads))
     mixer, needed = next((name, needed) for name, needed in multiples.items() if plain % needed)

@@ -40,6 +40,12 @@ def test_differential_attention_gets_the_nearest_even_divisor_of_its_query_heads
     assert bool(heads.note) == (depth in (12, 20, 28))
 
 
+@pytest.mark.parametrize("arch", ["sambay", "sambay_da"])
+def test_very_many_heads_are_no_work(arch):
+    heads = of(arch, 8, heads_per_layer=1e12)
+    assert (heads.query, heads.key_value, heads.note) == (8 * 10**12, 2 * 10**12, "")
+
+
 def test_the_note_says_what_was_changed_and_why():
     assert of("sambay_da", 12).note == (
         "sambay_da at depth 12: 4 key/value heads instead of 3, differential window attention needs an even number"
