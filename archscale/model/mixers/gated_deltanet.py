@@ -18,14 +18,13 @@ from typing import Any, Literal
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, Place, Shared
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
-from archscale.ops.causal_conv import causal_conv
 from archscale.ops.gated_delta_rule import gated_delta_rule
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
@@ -100,15 +99,9 @@ class GatedDeltaNet(RecurrentMixer):
     ) -> tuple[Tensor, RecurrentCache]:
         backend, dtype = self.place.backend, self.A_log_H.dtype
         input_BTC = self.query_key_value(x_BTW)
-        mixed_BTC = causal_conv(
-            input_BTC,
-            self.conv_weight_CK,
-            segments=segments,
-            before_BKD=None if before is None else before.inputs_BKC,
-            backend=backend,
-        )
+        mixed_BTC = self.convolve(input_BTC, self.conv_weight_CK, None, segments, before)
         keys = 2 * self.heads * self.key
-        qk_BTC, v_BTM = silu(mixed_BTC).to(dtype).tensor_split([keys], dim=-1)
+        qk_BTC, v_BTM = mixed_BTC.to(dtype).tensor_split([keys], dim=-1)
         q_BTHK, k_BTHK = _unit(qk_BTC.unflatten(-1, (2 * self.heads, self.key))).chunk(2, dim=2)
         beta_BTH = self.beta_max * torch.sigmoid(self.beta(x_BTW).to(dtype))
         log_decay_BTH = -torch.exp(self.A_log_H) * softplus(self.decay(x_BTW).to(dtype) + self.step_bias_H)

@@ -21,7 +21,6 @@ from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, Place, Shared
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
-from archscale.ops.causal_conv import causal_conv
 from archscale.ops.segments import Segments
 from archscale.ops.selective_scan import selective_scan
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -83,15 +82,7 @@ class Mamba(RecurrentMixer):
     ) -> tuple[Tensor, RecurrentCache]:
         backend = self.place.backend
         input_BTD = self.input(x_BTW)
-        x_BTD = causal_conv(
-            input_BTD,
-            self.conv_weight_DK,
-            self.conv_bias_D,
-            segments=segments,
-            before_BKD=None if before is None else before.inputs_BKC,
-            backend=backend,
-        )
-        x_BTD = silu(x_BTD)
+        x_BTD = self.convolve(input_BTD, self.conv_weight_DK, self.conv_bias_D, segments, before)
         step_BTR, B_BTN, C_BTN = self.select(x_BTD).split(self.split, dim=-1)
         delta_BTD = softplus(self.delta(step_BTR).to(self.step_bias_D.dtype) + self.step_bias_D)
         if prompt is not None:

@@ -16,14 +16,13 @@ from typing import Any, Literal
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, Place, Shared
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
-from archscale.ops.causal_conv import causal_conv
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
 from archscale.ops.ssd_scan import ssd_scan
@@ -96,15 +95,8 @@ class Mamba2(RecurrentMixer):
     ) -> tuple[Tensor, RecurrentCache]:
         backend = self.place.backend
         input_BTC = self.input(x_BTW)
-        mixed_BTC = causal_conv(
-            input_BTC,
-            self.conv_weight_CK,
-            self.conv_bias_C,
-            segments=segments,
-            before_BKD=None if before is None else before.inputs_BKC,
-            backend=backend,
-        )
-        x_BTD, B_BTN, C_BTN = silu(mixed_BTC).split(self.split, dim=-1)
+        mixed_BTC = self.convolve(input_BTC, self.conv_weight_CK, self.conv_bias_C, segments, before)
+        x_BTD, B_BTN, C_BTN = mixed_BTC.split(self.split, dim=-1)
         delta_BTH = softplus(self.delta(x_BTW).to(self.step_bias_H.dtype) + self.step_bias_H)
         if prompt is not None:
             # A step of length zero keeps the state and adds nothing to it.

@@ -11,10 +11,11 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import pad, silu
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.mixers.base import Mixer, Shared, StepShared
+from archscale.ops.causal_conv import causal_conv
 from archscale.ops.segments import Segments
 
 
@@ -31,6 +32,19 @@ class RecurrentMixer(Mixer):
         prompt: Prompt | None = None,
     ) -> tuple[Tensor, RecurrentCache]:
         """y_BTW, and the cache after the last token, or after each row's last real token where there is a prompt."""
+
+    def convolve(
+        self,
+        x_BTC: Tensor,
+        weight_CK: Tensor,
+        bias_C: Tensor | None,
+        segments: Segments | None,
+        before: RecurrentCache | None,
+    ) -> Tensor:
+        """SiLU(conv(x)), going on from the cached inputs where there are any."""
+        inputs_BKC = None if before is None else before.inputs_BKC
+        backend = self.place.backend
+        return silu(causal_conv(x_BTC, weight_CK, bias_C, segments=segments, before_BKD=inputs_BKC, backend=backend))
 
     def forward(self, x_BTW: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         return self.mix(x_BTW, shared, segments)[0]
