@@ -17,6 +17,7 @@ from archscale.bench.timing import alternate
 from archscale.bench.train import TrainReport, TrainRow, TrainSettings, bench_train, model_spec
 from archscale.cli import app
 from archscale.model.lm import LanguageModel
+from archscale.model.mixers import recurrent
 from archscale.registry import UserError
 
 SMALL = TrainSettings(parameters=30_000, sequence_length=16, sequences=2, rounds=1, threads=1)
@@ -66,18 +67,18 @@ def test_token_by_token_means_recurrences_alone(mixer, monkeypatch):
     """Each recurrent mixer finds the definition of its recurrence, and the fast form of its convolution."""
     module, calls = sys.modules[mixer.__module__], []
 
-    def record(name):
-        operator = getattr(module, name)
+    def record(where, name):
+        operator = getattr(where, name)
 
         def call(*inputs, **options):
             calls.append((name, options["backend"]))
             return operator(*inputs, **options)
 
-        monkeypatch.setattr(module, name, call)
+        monkeypatch.setattr(where, name, call)
 
     recurrence = OPERATORS[mixer]
-    record(recurrence)
-    record("causal_conv")
+    record(module, recurrence)
+    record(recurrent, "causal_conv")
     ours = getattr(module, recurrence)
     arch = {"mamba": "sambay", "mamba2": "sambay_2", "gated_deltanet": "sgdny"}[module.__name__.rpartition(".")[2]]
     model = LanguageModel(model_spec(arch, SMALL))
