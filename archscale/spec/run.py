@@ -1,86 +1,12 @@
-"""RunSpec: everything that decides the result of one run, resolved, frozen and validated once.
+"""A run: shape, parametrization, data, optimizer, and how it is carried out; and what a report fits over runs."""
 
-    conf/*.yaml ── compose (Hydra) ──▶ RunConfig ── resolve ──▶ RunSpec ── spec.json ──▶ the job
-
-A RunSpec holds numbers, not rules: width and steps, not "what depth 12 implies", so that a job needs its `spec.json`
-and nothing else. Fields marked `identity: False` (paths, resources, logging) never enter the run's hash: see
-identity.py. Every field with a default is left out of the hash while it has that default.
-"""
-
-import json
-import re
 from dataclasses import field
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from archscale.registry import UserError, unknown
-
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-NOT_IDENTITY = {"identity": False}
-
-Scalar = bool | int | float | str
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LayerSpec:
-    """One entry of a tile: a mixer by name, the shared tensors that it or the layer's MLP writes, and its options."""
-
-    mixer: str
-    write: tuple[str, ...] = ()
-    mlp_write: tuple[str, ...] = ()
-    options: dict[str, Scalar] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SpanSpec:
-    """`tile` repeated over `span` layers: a number of layers, "half" the depth, or the "rest"."""
-
-    span: int | Literal["half", "rest"]
-    tile: tuple[LayerSpec, ...]
-
-    def __post_init__(self) -> None:
-        if not self.tile:
-            raise ValueError("tile is empty: name at least one mixer")
-        if isinstance(self.span, int) and self.span < 1:
-            raise ValueError(f"span = {self.span}: use a positive number of layers, half or rest")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ArchSpec:
-    """An architecture: the stack as data, and what all its layers share.
-
-    `aspect_ratio` is α of width = α · depth (arXiv 2507.06607, section 3.1), `heads_per_layer` the query heads divided
-    by the depth, `head_group` the query heads of one key/value head. `mixers` gives options to every layer of a mixer;
-    a layer's own options win.
-    """
-
-    name: str
-    stack: tuple[SpanSpec, ...]
-    aspect_ratio: int = 128
-    positions: Literal["rope", "none"] = "none"
-    rope_base: float = 10_000.0
-    window: int = 128
-    mlp_ratio: int = 4
-    norm: Literal["rms", "layer"] = "rms"
-    norm_eps: float = 1e-5
-    heads_per_layer: float = 1.0
-    head_group: int = 4
-    tie_embeddings: bool = True
-    mixers: dict[str, dict[str, Scalar]] = field(default_factory=dict)
-    title: str = field(default="", metadata=NOT_IDENTITY)
-
-    def __post_init__(self) -> None:
-        check_name("arch.name", self.name)
-        for name in ("aspect_ratio", "window", "mlp_ratio", "head_group"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be at least 1")
-        for name in ("rope_base", "norm_eps", "heads_per_layer"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"arch.{name} = {getattr(self, name)}: it must be positive")
-        if not self.stack:
-            raise ValueError("arch.stack is empty: give it at least one {span: …, tile: […]}")
+from archscale.spec.architecture import ArchSpec
+from archscale.spec.base import NOT_IDENTITY, STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -281,12 +207,6 @@ class FitSettings:
             raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
 
 
-def check_name(key: str, name: str) -> None:
-    """Names become parts of file names."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
-        raise ValueError(f"{key} = {name!r}: use letters, digits, _ . + and -, beginning with a letter or a digit")
-
-
 def check_depth(depth: int) -> None:
     if depth < 8 or depth % 4:
         raise ValueError(
@@ -297,59 +217,3 @@ def check_depth(depth: int) -> None:
 
 def _divisors(number: int) -> list[int]:
     return [k for k in range(1, number + 1) if number % k == 0]
-
-
-Frozen = TypeVar("Frozen")
-
-
-def from_json(kind: type[Frozen], text: str, *, where: str) -> Frozen:
-    """Parse and validate; `where` names the source in the error.
-
-    Raises:
-        UserError: one line with the key, the value, and the choices or the near names.
-    """
-    try:
-        return TypeAdapter(kind).validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"{where}: {_one_line(kind, error)}") from None
-
-
-def from_mapping(kind: type[Frozen], values: dict[str, Any], *, where: str) -> Frozen:
-    return from_json(kind, json.dumps(values), where=where)
-
-
-def to_json(spec: Any) -> dict[str, Any]:
-    """Plain JSON types, every field, defaults included."""
-    return TypeAdapter(type(spec)).dump_python(spec, mode="json")
-
-
-def _one_line(kind: Any, error: ValidationError) -> str:
-    first, *others = error.errors(include_url=False)
-    # A value that fits no member of a union gives one error a member, at one path deeper than the field itself.
-    union = [first, *(e for e in others if e["loc"][:-1] == first["loc"][:-1] and e["input"] == first["input"])]
-    path = [str(part) for part in (first["loc"] if len(union) == 1 else first["loc"][:-1])]
-    key = ".".join(path)
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        names = _field_names(kind, path[:-1])
-        return str(unknown("key", key, names)) if names else f"unknown key {key!r}"
-    if first["type"] == "json_invalid":
-        return f"damaged, no valid JSON ({first['ctx']['error']}): restore it, or delete it to do that part again"
-    if first["type"] in ("missing", "missing_argument"):
-        return f"{key} is missing: give it a value"
-    if first["type"] == "value_error":
-        return first["msg"].removeprefix("Value error, ")
-    value = first["input"]
-    shown = json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else type(value).__name__
-    reasons = " or ".join(
-        e["msg"].lower().removeprefix("input should be ").replace("a valid array", "a list") for e in union
-    )
-    return f"{key} = {shown}: it should be {reasons}"
-
-
-def _field_names(kind: Any, path: list[str]) -> list[str]:
-    for part in path:
-        fields = getattr(kind, "__dataclass_fields__", {})
-        if part not in fields:
-            return []
-        kind = fields[part].type
-    return list(getattr(kind, "__dataclass_fields__", {}))
