@@ -8,30 +8,9 @@ from torch.nn.functional import silu, softplus
 from archscale.model.cache import Prompt
 from archscale.model.mixers.base import Place, build_mixer
 from archscale.model.mixers.gated_deltanet import GatedDeltaNet, GatedDeltaNetConfig
-from archscale.ops.segments import Segments
 from archscale.registry import UserError
 from tests.model.architectures import architecture, layer, packaged, paper_scale
-
-WIDTH, HEADS, KEY, VALUE = 12, 2, 5, 10
-
-
-def mixer_of(*, writes: tuple[str, ...] = (), **options) -> GatedDeltaNet:
-    """Initialised, in float64; with decays of about one half per token, so that state and decay both matter."""
-    config = GatedDeltaNetConfig(**{"num_heads": HEADS, "key_head_dim": KEY, **options})
-    mixer = GatedDeltaNet(config, Place(layer=0, width=WIDTH, writes=frozenset(writes)))
-    generator = Generator().manual_seed(0)
-    for parameter in mixer.parameters():
-        own = parameter.own or (lambda tensor, generator: tensor.normal_(0, 0.5, generator=generator))
-        own(parameter.data, generator)
-    with torch.no_grad():
-        mixer.gain_M.uniform_(0.5, 2.0, generator=generator)
-        mixer.step_bias_H.add_(2.0)
-        mixer.A_log_H.copy_(torch.tensor([0.2, 2.0]).log())
-    return mixer.double()
-
-
-def random_input(length: int, batch: int = 2) -> Tensor:
-    return torch.randn(batch, length, WIDTH, dtype=torch.float64, generator=Generator().manual_seed(length))
+from tests.model.recurrent_mixers import HEADS, KEY, VALUE, WIDTH, gated_deltanet_of, random_input
 
 
 def by_token(mixer: GatedDeltaNet, x: Tensor, *, beta_max: float, norm_first: bool) -> tuple[Tensor, Tensor]:
@@ -64,7 +43,7 @@ def by_token(mixer: GatedDeltaNet, x: Tensor, *, beta_max: float, norm_first: bo
 @pytest.mark.parametrize("norm", ["after_gate", "before_gate"])
 @pytest.mark.parametrize("negative", [True, False])
 def test_output_and_memory_equal_their_equations(norm, negative):
-    mixer = mixer_of(norm=norm, negative_eigenvalues=negative, writes=("memory",))
+    mixer = gated_deltanet_of(norm=norm, negative_eigenvalues=negative, writes=("memory",))
     x, shared = random_input(19), {}
     output = mixer(x, shared, None)
     assert shared["memory"].shape[-1] == mixer.shared_width("memory") == HEADS * VALUE
@@ -74,64 +53,8 @@ def test_output_and_memory_equal_their_equations(norm, negative):
         torch.testing.assert_close(shared["memory"][row], memory, rtol=1e-10, atol=1e-12)
 
 
-def test_only_the_named_layer_writes_the_memory():
-    shared: dict[str, Tensor] = {}
-    mixer_of()(random_input(5), shared, None)
-    assert not shared
-
-
-def test_a_changed_future_token_changes_nothing_before_it():
-    mixer, x = mixer_of(), random_input(45)
-    y = x.clone()
-    y[:, 30:] += 1
-    before, after = mixer(x, {}, None), mixer(y, {}, None)
-    torch.testing.assert_close(before[:, :30], after[:, :30], rtol=0, atol=1e-12)
-    assert not torch.allclose(before[:, 30:], after[:, 30:])
-
-
-def test_packed_documents_equal_separate_ones_forward_and_backward():
-    mixer, x = mixer_of(), random_input(44)
-    parts = [slice(0, 1), slice(1, 38), slice(38, 44)]
-    weight = torch.randn_like(x)
-
-    def with_gradients(y: Tensor) -> list[Tensor]:
-        return [y, *torch.autograd.grad((y * weight).sum(), list(mixer.parameters()))]
-
-    together = with_gradients(mixer(x, {}, Segments.of_lengths([[1, 37, 6]] * 2)))
-    apart = with_gradients(torch.cat([mixer(x[:, part], {}, None) for part in parts], 1))
-    for a, b in zip(together, apart, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-11)
-
-
-@pytest.mark.parametrize("length", [1, 2, 38])
-@pytest.mark.parametrize("options", [{}, {"conv_size": 1}, {"norm": "before_gate", "value_ratio": 1}])
-def test_prefill_and_steps_equal_one_forward(length, options):
-    mixer, x, expected_shared = mixer_of(writes=("memory",), **options), random_input(42), {}
-    expected = mixer(x, expected_shared, None)
-    first, cache = mixer.prefill(x[:, :length], {}, Prompt(torch.full((2,), length), length))
-    outputs, memory = [first], []
-    for t in range(length, 42):
-        shared: dict = {}
-        outputs.append(mixer.step(x[:, t], shared, cache, torch.full((2,), t))[:, None])
-        memory.append(shared["memory"])
-    torch.testing.assert_close(torch.cat(outputs, 1), expected, rtol=1e-10, atol=1e-11)
-    torch.testing.assert_close(torch.stack(memory, 1), expected_shared["memory"][:, length:], rtol=1e-10, atol=1e-11)
-
-
-def test_a_ragged_batch_of_prompts_equals_one_by_one():
-    mixer, x, lengths = mixer_of(), random_input(39, batch=3), [2, 39, 11]
-    following = random_input(1, batch=3)
-    together, cache = mixer.prefill(x, {}, Prompt(torch.tensor(lengths), 39))
-    after = mixer.step(following[:, 0], {}, cache, torch.tensor(lengths))
-    for row, length in enumerate(lengths):
-        whole = torch.cat([x[row : row + 1, :length], following[row : row + 1]], 1)
-        alone = mixer(whole, {}, None)[0]
-        torch.testing.assert_close(together[row, :length], alone[:-1], rtol=1e-10, atol=1e-11)
-        torch.testing.assert_close(after[row], alone[-1], rtol=1e-10, atol=1e-11)
-
-
 def test_a_padded_prompt_leaves_the_same_cache_as_one_without_padding():
-    mixer, x = mixer_of(), random_input(39)
+    mixer, x = gated_deltanet_of(), random_input(39)
     padded, exact = (mixer.prefill(x[:, :size], {}, Prompt(torch.tensor([7, 7]), size))[1] for size in (39, 7))
     torch.testing.assert_close(padded.inputs_BKC, exact.inputs_BKC, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(padded.state, exact.state, rtol=1e-11, atol=1e-11)
@@ -179,7 +102,7 @@ def test_decay_parameters_start_as_in_the_paper():
 
 
 def test_a_decay_drawn_as_zero_has_a_finite_logarithm(monkeypatch):
-    mixer = mixer_of()
+    mixer = gated_deltanet_of()
     for drawn in (0.0, 1.0 - 2**-24):
         monkeypatch.setattr(torch, "rand", lambda shape, generator, drawn=drawn: torch.full(shape, drawn))
         mixer.A_log_H.own(mixer.A_log_H.data, Generator())
@@ -187,9 +110,9 @@ def test_a_decay_drawn_as_zero_has_a_finite_logarithm(monkeypatch):
 
 
 def test_the_recurrence_is_counted_as_seven_operations_for_each_entry_of_the_state():
-    wide, narrow = (mixer_of(key_head_dim=key, value_ratio=1).flops_per_token(100) for key in (2000, 1000))
+    wide, narrow = (gated_deltanet_of(key_head_dim=key, value_ratio=1).flops_per_token(100) for key in (2000, 1000))
     assert wide / 2 - narrow == 7 * HEADS * (2000**2 / 2 - 1000**2) - 3 * HEADS / 2
-    assert mixer_of().flops_per_token(1) == 2 * 4 * 40 + HEADS * (7 * KEY * VALUE + 7 * KEY + 7 * VALUE + 3)
+    assert gated_deltanet_of().flops_per_token(1) == 2 * 4 * 40 + HEADS * (7 * KEY * VALUE + 7 * KEY + 7 * VALUE + 3)
 
 
 @pytest.mark.parametrize(

@@ -6,35 +6,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import silu, softplus
 
-from archscale.model.cache import Prompt
 from archscale.model.mixers.base import Place, build_mixer
 from archscale.model.mixers.mamba2 import Mamba2, Mamba2Config
-from archscale.ops.segments import Segments
 from archscale.registry import UserError
 from tests.model.architectures import architecture, layer, packaged, paper_scale
-
-WIDTH = 12
-
-
-def mixer_of(*, width: int = WIDTH, writes: tuple[str, ...] = (), **options) -> Mamba2:
-    """Initialised, in float64: 4 heads of 6 channels (12 · 2 / 6), with a state of 5."""
-    config = Mamba2Config(**{"head_dim": 6, "state_size": 5, "head_multiple": 2, **options})
-    mixer = Mamba2(config, Place(layer=0, width=width, writes=frozenset(writes)))
-    generator = Generator().manual_seed(0)
-    for parameter in mixer.parameters():
-        own = parameter.own or (lambda tensor, generator: tensor.normal_(0, 0.3, generator=generator))
-        own(parameter.data, generator)
-    with torch.no_grad():
-        mixer.skip_H.uniform_(0.5, 2.0, generator=generator)
-        mixer.gain_D.uniform_(0.5, 2.0, generator=generator)
-        # Steps of about one: with steps of 0.01 the state would hardly matter.
-        mixer.step_bias_H.add_(4.0)
-    return mixer.double()
-
-
-def random_input(length: int, batch: int = 2) -> Tensor:
-    torch.manual_seed(length)
-    return torch.randn(batch, length, WIDTH, dtype=torch.float64)
+from tests.model.recurrent_mixers import mamba2_of, random_input
 
 
 def by_token(mixer: Mamba2, x: Tensor, norm_first: bool) -> tuple[Tensor, Tensor]:
@@ -64,73 +40,13 @@ def by_token(mixer: Mamba2, x: Tensor, norm_first: bool) -> tuple[Tensor, Tensor
 
 @pytest.mark.parametrize("norm", ["after_gate", "before_gate"])
 def test_output_and_memory_equal_their_equations(norm):
-    mixer, x, shared = mixer_of(norm=norm, writes=("memory",)), random_input(19), {}
+    mixer, x, shared = mamba2_of(norm=norm, writes=("memory",)), random_input(19), {}
     output = mixer(x, shared, None)
     assert shared["memory"].shape[-1] == mixer.shared_width("memory") == 24
     for row in range(2):
         expected, memory = by_token(mixer, x[row], norm == "before_gate")
         torch.testing.assert_close(output[row], expected, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(shared["memory"][row], memory, rtol=1e-10, atol=1e-12)
-
-
-def test_only_the_named_layer_writes_the_memory():
-    shared: dict[str, Tensor] = {}
-    mixer_of()(random_input(5), shared, None)
-    assert not shared
-
-
-def test_a_changed_future_token_changes_nothing_before_it():
-    mixer, x = mixer_of(), random_input(45)
-    y = x.clone()
-    y[:, 30:] += 1
-    before, after = mixer(x, {}, None), mixer(y, {}, None)
-    torch.testing.assert_close(before[:, :30], after[:, :30], rtol=0, atol=1e-12)
-    assert not torch.allclose(before[:, 30:], after[:, 30:])
-
-
-def test_packed_documents_equal_separate_ones_forward_and_backward():
-    mixer, x = mixer_of(), random_input(24)
-    parts = [slice(0, 1), slice(1, 18), slice(18, 24)]
-    weight = torch.randn_like(x)
-
-    def with_gradients(y: Tensor) -> list[Tensor]:
-        return [y, *torch.autograd.grad((y * weight).sum(), list(mixer.parameters()))]
-
-    together = with_gradients(mixer(x, {}, Segments.of_lengths([[1, 17, 6]] * 2)))
-    apart = with_gradients(torch.cat([mixer(x[:, part], {}, None) for part in parts], 1))
-    for a, b in zip(together, apart, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("length", [1, 2, 18])
-@pytest.mark.parametrize("options", [{}, {"conv_size": 1}, {"norm": "before_gate"}])
-def test_prefill_and_steps_equal_one_forward(length, options):
-    mixer, x, expected_shared = mixer_of(writes=("memory",), **options), random_input(23), {}
-    expected = mixer(x, expected_shared, None)
-    first, cache = mixer.prefill(x[:, :length], {}, Prompt(torch.full((2,), length), length))
-    outputs, memory = [first], []
-    for t in range(length, 23):
-        shared: dict = {}
-        outputs.append(mixer.step(x[:, t], shared, cache, torch.full((2,), t))[:, None])
-        memory.append(shared["memory"])
-    torch.testing.assert_close(torch.cat(outputs, 1), expected, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(torch.stack(memory, 1), expected_shared["memory"][:, length:], rtol=1e-11, atol=1e-11)
-
-
-def test_a_ragged_batch_of_prompts_equals_one_by_one():
-    mixer, x, lengths = mixer_of(), random_input(19, batch=3), [2, 19, 11]
-    following = random_input(3, batch=3)
-    together, cache = mixer.prefill(x, {}, Prompt(torch.tensor(lengths), 19))
-    for row, length in enumerate(lengths):
-        only = slice(row, row + 1)
-        alone, own = mixer.prefill(x[only, :length], {}, Prompt(torch.tensor([length]), length))
-        torch.testing.assert_close(together[only, :length], alone, rtol=1e-11, atol=1e-11)
-        torch.testing.assert_close(cache.inputs_BKC[only], own.inputs_BKC, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(cache.state[only], own.state, rtol=1e-11, atol=1e-11)
-    after = mixer.step(following[:, 0], {}, cache, torch.tensor(lengths))
-    for row, length in enumerate(lengths):
-        whole = torch.cat([x[row : row + 1, :length], following[row : row + 1, :1]], 1)
-        torch.testing.assert_close(after[row], mixer(whole, {}, None)[0, -1], rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize(("arch", "width"), [("mambay_2", 1920), ("sambay_2", 1984)])
@@ -184,7 +100,7 @@ def test_decays_and_steps_start_where_the_paper_puts_them():
 
 def test_operations_are_counted_without_the_matrices():
     """Per token: 34 convolved channels, 4 taps; 4 decays; 24 channels with a state of 5."""
-    assert mixer_of().flops_per_token(512) == 34 * 8 + 4 + 24 * (1 + 3 * 5 + 2 * 5 + 2 + 1 + 4)
+    assert mamba2_of().flops_per_token(512) == 34 * 8 + 4 + 24 * (1 + 3 * 5 + 2 * 5 + 2 + 1 + 4)
 
 
 def test_impossible_options_are_refused_by_name():

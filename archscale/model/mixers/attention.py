@@ -13,7 +13,6 @@ Cache: keys and values, of the last `window` tokens where there is a window; cro
 Shapes: B batch, T positions, D width, H query heads, G key/value heads, K head size, E = H·K, S slots of a cache.
 """
 
-from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from archscale.model.cache import KeyValueCache, Prompt
 from archscale.model.layers import Linear, vector, zeros
-from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared, StepShared
+from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared, StepShared, check_sizes
 from archscale.ops.causal_attention import attend_cached, causal_attention
 from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
@@ -38,10 +37,7 @@ class CrossAttentionConfig:
     bias: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and value < 1:
-                raise ValueError(f"{field.name} = {value}: it must be at least 1")
+        check_sizes(self)
         if self.rope_base <= 0:
             raise ValueError(f"rope_base = {self.rope_base}: it must be positive")
         if self.positions == "rope" and self.head_dim % 2:

@@ -13,7 +13,7 @@ Shapes: B batch, T positions, D width.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -98,6 +98,17 @@ class Mixer(nn.Module, ABC):
     def shared_width(self, name: str) -> int:
         """Size per token of a tensor this mixer writes."""
         raise TypeError(f"{type(self).__name__} writes {name!r} and must declare its size")
+
+
+def check_sizes(config: Any) -> None:
+    """
+    Raises:
+        ValueError: naming the first integer field of a mixer's config that is below 1.
+    """
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if entry.type is int and value < 1:
+            raise ValueError(f"{entry.name} = {value}: it must be at least 1")
 
 
 MIXERS: Registry[type[Mixer]] = Registry("mixer")

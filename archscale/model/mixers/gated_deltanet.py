@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, Place, Shared
+from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.gated_delta_rule import gated_delta_rule
@@ -47,9 +47,7 @@ class GatedDeltaNetConfig:
     negative_eigenvalues: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("num_heads", "key_head_dim", "value_ratio", "conv_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be at least 1")
+        check_sizes(self)
 
 
 @MIXERS.register("gated_deltanet")

@@ -19,7 +19,7 @@ from torch.nn.functional import silu, softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, Place, Shared
+from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.segments import Segments
 from archscale.ops.selective_scan import selective_scan
@@ -36,9 +36,7 @@ class MambaConfig:
     conv_size: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("step_rank", "expand", "state_size", "conv_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be at least 1")
+        check_sizes(self)
 
 
 @MIXERS.register("mamba")

@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, Place, Shared
+from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.gated_rms_norm import gated_rms_norm
@@ -43,9 +43,7 @@ class Mamba2Config:
     norm: Literal["after_gate", "before_gate"] = "after_gate"
 
     def __post_init__(self) -> None:
-        for name in ("head_dim", "state_size", "expand", "conv_size", "head_multiple"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be at least 1")
+        check_sizes(self)
 
 
 @MIXERS.register("mamba2")
