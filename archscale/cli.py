@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,7 +84,7 @@ def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_RO
     from archscale.study import expand, load_study
 
     loaded = load_study(study)
-    check_settings(loaded.fit)
+    check_settings(loaded.reading)
     cells = expand(loaded, overrides or [])
     raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
 
@@ -112,7 +113,7 @@ def plan(
     from archscale.study import load_study
 
     loaded = load_study(study)
-    check_settings(loaded.fit)
+    check_settings(loaded.reading)
     matched = matching(match, multiple, overrides or [])
     given = [*(overrides or []), *matched]
     planned = make_plan(loaded, given)
@@ -221,7 +222,7 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
         question=loaded.question,
         table=replace(table, runs=recount(table.runs, cells)),
         missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
-        fit_settings=loaded.fit,
+        fit_settings=loaded.reading,
         out=study_folder(root, loaded.name),
     )
     _console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
@@ -285,7 +286,7 @@ def list_choices(
     _console().print(table)
 
 
-def _launch(name: str, cells: "list[Cell]", overrides: list[str], root: Path) -> int:
+def _launch(name: str, cells: "Sequence[Cell]", overrides: list[str], root: Path) -> int:
     """Run cells through the orchestrator under a live display; the exit status of the command."""
     from archscale.compose import load_config
     from archscale.display import LiveDisplay, failures, status_table

@@ -31,7 +31,6 @@ from archscale.parametrizations import PARAMETRIZATIONS, Shape
 from archscale.paths import conf_folders, packaged
 from archscale.registry import UserError, unknown
 from archscale.scaling.count import count_parameters
-from archscale.scaling.flops import ACCOUNTINGS
 from archscale.scaling.ladder import OptimConfig, ScaleConfig, plan_optim, scale_to
 from archscale.spec import (
     STRICT,
@@ -39,6 +38,7 @@ from archscale.spec import (
     DataChoice,
     DataSpec,
     ExecutionSpec,
+    FlopsAccounting,
     ParametrizationSpec,
     RunSpec,
     WandbSpec,
@@ -74,7 +74,7 @@ class RunConfig:
     cluster: ClusterConfig
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    flops_accounting: str = "6nd_non_embedding"
+    flops_accounting: FlopsAccounting = FlopsAccounting.SIX_ND_NON_EMBEDDING
     execution: ExecutionSpec = field(default_factory=ExecutionSpec)
     wandb: WandbSpec = field(default_factory=WandbSpec)
     debug: dict[str, Any] = field(default_factory=dict)
@@ -228,7 +228,6 @@ def resolve(config: RunConfig) -> RunSpec:
         UserError: when the combination is impossible, naming the key to change.
     """
     tokenizer = TOKENIZERS[config.data.tokenizer]
-    _ = ACCOUNTINGS[config.flops_accounting]
     rules = PARAMETRIZATIONS[config.parametrization.name](config.parametrization)
     scale = scale_to(config.scale, config.arch, tokenizer.vocab_size, matched(config.scale))
     count = count_parameters(config.arch, scale, tokenizer.vocab_size)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from archscale.compose import RunConfig, groups, load_config, matched, parse_overrides
+from archscale.compose import RunConfig, groups, matched, parse_overrides
 from archscale.identity import short_count
 from archscale.parametrizations import of_run
 from archscale.registry import unknown
@@ -15,7 +15,7 @@ from archscale.scaling.count import count_parameters
 from archscale.scaling.flops import training_flops
 from archscale.scaling.heads import heads_of
 from archscale.scaling.ladder import target_count
-from archscale.study import Cell, Study, expand
+from archscale.study import Cell, Study, StudyCell, expand
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +64,8 @@ def plan(study: Study, overrides: Sequence[str] = ()) -> Plan:
         UserError: when a cell is impossible, naming the cell.
     """
     cells = expand(study, overrides)
-    configs = [load_config([*study.overrides, *cell.overrides, *overrides]) for cell in cells]
-    runs = tuple(_planned(cell, config) for cell, config in zip(cells, configs, strict=True))
+    configs = [cell.config for cell in cells]
+    runs = tuple(_planned(cell) for cell in cells)
     notes = dict.fromkeys([*_head_notes(configs), *_size_note(cells, runs)])
     return Plan(study=study.name, overrides=tuple(overrides), runs=runs, notes=tuple(notes))
 
@@ -124,8 +124,8 @@ def recount(runs: "pd.DataFrame", cells: Sequence[Cell]) -> "pd.DataFrame":
     return runs
 
 
-def _planned(cell: Cell, config: RunConfig) -> PlannedRun:
-    spec = cell.spec
+def _planned(cell: StudyCell) -> PlannedRun:
+    spec, config = cell.spec, cell.config
     count = count_parameters(spec.arch, spec.scale, spec.data.vocab_size)
     target = target_count(config.scale, matched(config.scale), spec.data.vocab_size)
     rules, at, base = of_run(spec)

@@ -4,7 +4,8 @@
     overrides: [scale=cpu, …]            # hold for every cell
     product: {arch: [a, b], …}           # every combination
     zip: {scale.depth: [8, 12], …}       # lists of one length, walked together
-    fit: {law, x, y, group, level}
+    fit: {law, x, y, group, level}       # or evaluate: {x, y, group, baseline}, or transfer: {x, y, along, group}
+    budget: {device_hours, cost, wall_clock_hours}
 
 Cells are product × zip, in the order of the file. The file is the desired state: what is missing is run, what is there
 is not run again, and extending a list adds just the new cells.
@@ -23,11 +24,20 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic.dataclasses import dataclass
 
-from archscale.compose import load_spec, parse_overrides, quoted
+from archscale.compose import RunConfig, load_config, parse_overrides, quoted, resolve
 from archscale.identity import run_id
 from archscale.paths import packaged
 from archscale.registry import UserError, unknown
-from archscale.spec import STRICT, FitSettings, RunSpec, check_name, from_mapping
+from archscale.spec import (
+    STRICT,
+    Budget,
+    EvaluateSettings,
+    FitSettings,
+    RunSpec,
+    TransferSettings,
+    check_name,
+    from_mapping,
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -38,7 +48,10 @@ class Study:
     overrides: tuple[str, ...] = ()
     product: dict[str, list[Any]] = field(default_factory=dict)
     zip: dict[str, list[Any]] = field(default_factory=dict)
-    fit: FitSettings = field(default_factory=FitSettings)
+    fit: FitSettings | None = None
+    evaluate: EvaluateSettings | None = None
+    transfer: TransferSettings | None = None
+    budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -51,15 +64,32 @@ class Study:
                 raise ValueError(f"{key} has no values: give at least one, or leave the key out")
         if both := set(self.product) & set(self.zip):
             raise ValueError(f"{', '.join(sorted(both))} stands in product and in zip: keep one of them")
+        given = [name for name in ("fit", "evaluate", "transfer") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} are given together: a report answers one question, keep one of them"
+            )
+
+    @property
+    def reading(self) -> FitSettings | EvaluateSettings | TransferSettings:
+        """What its report makes of its runs."""
+        return self.fit or self.evaluate or self.transfer or FitSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of a study: the overrides that make it differ, and what they resolve to."""
+    """One run, and the overrides that make it differ from the others of its study."""
 
     run_id: str
     overrides: tuple[str, ...]
     spec: RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCell(Cell):
+    """`config` is what the overrides gave before its rules became the numbers of `spec`."""
+
+    config: RunConfig
 
 
 def study_names() -> list[str]:
@@ -103,7 +133,7 @@ def load_study(name_or_path: str) -> Study:
     return from_mapping(Study, {"name": path.stem} | given, where=f"study {path.stem}")
 
 
-def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
+def expand(study: Study, extra: Sequence[str] = ()) -> list[StudyCell]:
     """The cells of a study, each once; `extra` overrides win over the study's own.
 
     Raises:
@@ -116,17 +146,18 @@ def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
     zipped = {key: values for key, values in study.zip.items() if key not in replaced}
     if zipped:
         axes.append([tuple(map(_override, zipped, row)) for row in zip(*zipped.values(), strict=True)])
-    cells: dict[str, Cell] = {}
+    cells: dict[str, StudyCell] = {}
     for combination in itertools.product(*axes):
         own = tuple(itertools.chain.from_iterable(combination))
         try:
-            spec = load_spec([*study.overrides, *own, *extra])
+            config = load_config([*study.overrides, *own, *extra])
+            spec = resolve(config)
         except UserError as error:
             if not own:
                 raise
             raise UserError(f"study {study.name}, cell {' '.join(own)}: {error}") from None
         identity = run_id(spec)
-        twin = cells.setdefault(identity, Cell(run_id=identity, overrides=own, spec=spec))
+        twin = cells.setdefault(identity, StudyCell(run_id=identity, overrides=own, config=config, spec=spec))
         if twin.spec != spec:
             raise UserError(
                 f"study {study.name}: cells {' '.join(twin.overrides)} and {' '.join(own)} are one run, since they "
@@ -135,7 +166,7 @@ def expand(study: Study, extra: Sequence[str] = ()) -> list[Cell]:
     return list(cells.values())
 
 
-def expand_multirun(overrides: Sequence[str]) -> list[Cell]:
+def expand_multirun(overrides: Sequence[str]) -> list[StudyCell]:
     """`archscale train -m a=1,2 b=range(3)`: Hydra's sweep grammar as a study without a file."""
     fixed, product = [], {}
     for override in parse_overrides(overrides):

@@ -12,7 +12,7 @@ from archscale.runlog.directory import RunDirectory, find_run
 from archscale.study import Cell, expand, is_study, load_study, study_names
 
 
-def cells_of(target: str, overrides: Sequence[str], root: Path) -> list[Cell]:
+def cells_of(target: str, overrides: Sequence[str], root: Path) -> Sequence[Cell]:
     """The cells of a study, or the one run that `target` names.
 
     Raises:
@@ -27,7 +27,7 @@ def cells_of(target: str, overrides: Sequence[str], root: Path) -> list[Cell]:
     return [Cell(run_id=directory.run_id, overrides=(), spec=directory.spec())]
 
 
-def cancel_runs(cells: list[Cell], root: Path) -> list[str]:
+def cancel_runs(cells: Sequence[Cell], root: Path) -> list[str]:
     """Stop the runs that run on this machine, and keep sweeps under way from starting them again.
 
     Returns a line for each running run that says what happened.
@@ -52,7 +52,7 @@ def cancel_runs(cells: list[Cell], root: Path) -> list[str]:
     return lines or ["nothing is running"]
 
 
-def reopen_failed(cells: list[Cell], root: Path) -> list[str]:
+def reopen_failed(cells: Sequence[Cell], root: Path) -> list[str]:
     """Run ids of the failed runs, which the next sweep will start again."""
     failed = [state.run_id for state in observe_cells(cells, root) if state.state == "failed"]
     for identity in failed:

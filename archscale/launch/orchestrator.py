@@ -75,7 +75,7 @@ class Orchestrator:
                 del self.jobs[identity]
             if status == HELD_BY_ANOTHER:  # another sweep was faster: that was no start of ours
                 self.starts[identity] -= 1
-        return observe_cells(list(self.cells), self.root)
+        return observe_cells(self.cells, self.root)
 
     def should_start(self, state: RunState) -> bool:
         if state.run_id in self.jobs or self.starts[state.run_id] > self.restarts:

@@ -7,6 +7,7 @@ no living claim           → the last verdict in status.json; without one for t
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _heartbeat(directory: RunDirectory, attempts: list[int]) -> dict[str, Any]:
         return {}
 
 
-def observe_cells(cells: list[Cell], root: Path) -> list[RunState]:
+def observe_cells(cells: Sequence[Cell], root: Path) -> list[RunState]:
     return [observe(RunDirectory(root / cell.run_id), cell.spec.optim.steps) for cell in cells]
 
 

@@ -59,8 +59,17 @@ class Parametrization(Protocol):
 
     def multipliers(self, at: Shape, base: Shape) -> Multipliers: ...
 
-    def learning_rate(self, base_rate: float, *, at: Shape, base: Shape, batch_ratio: float) -> float:
-        """The global rate at this scale; `batch_ratio` is batch size over base batch size."""
+    def learning_rate(
+        self, base_rate: float, *, at: Shape, base: Shape, batch_ratio: float, token_ratio: float
+    ) -> float:
+        """The global rate at this scale; the ratios are batch size and training tokens over those of the base point.
+
+        `token_ratio` is 1 where the base point has no tokens.
+        """
+        ...
+
+    def weight_decay(self, base_decay: float, *, base_rate: float, rate: float) -> float:
+        """λ at this scale, from λ at the base point and the global rates there and here."""
         ...
 
 

@@ -36,5 +36,10 @@ class MupPlusPlus:
     def multipliers(self, at: Shape, base: Shape) -> Multipliers:
         return Multipliers(residual=1 / sqrt(2 * at.depth), logits=base.width / at.width)
 
-    def learning_rate(self, base_rate: float, *, at: Shape, base: Shape, batch_ratio: float) -> float:
-        return base_rate * sqrt(batch_ratio * base.depth / at.depth)
+    def learning_rate(
+        self, base_rate: float, *, at: Shape, base: Shape, batch_ratio: float, token_ratio: float
+    ) -> float:
+        return base_rate * sqrt(batch_ratio * base.depth / at.depth) * token_ratio**-self.spec.token_exponent
+
+    def weight_decay(self, base_decay: float, *, base_rate: float, rate: float) -> float:
+        return base_decay * base_rate / rate if self.spec.independent_weight_decay else base_decay

@@ -221,7 +221,11 @@ def plan_optim(
         warmup = round((optim.warmup_fraction or 0.0) * steps)
     rules, at, base = parametrization
     rate = rules.learning_rate(
-        scale.base.learning_rate, at=at, base=base, batch_ratio=scale.batch_tokens / scale.base.batch_tokens
+        scale.base.learning_rate,
+        at=at,
+        base=base,
+        batch_ratio=scale.batch_tokens / scale.base.batch_tokens,
+        token_ratio=1.0,
     )
     shared = {entry.name: getattr(optim, entry.name) for entry in dataclasses.fields(AdamWChoice)}
     own = {"learning_rate": rate, "batch_tokens": scale.batch_tokens, "steps": steps, "warmup_steps": warmup}

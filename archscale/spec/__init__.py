@@ -7,6 +7,7 @@ and nothing else. Fields marked `identity: False` (paths, resources, logging) ne
 identity.py. Every field with a default is left out of the hash while it has that default.
 """
 
+from archscale.spec.accounting import FlopsAccounting
 from archscale.spec.architecture import ArchSpec, LayerSpec, SpanSpec
 from archscale.spec.base import NOT_IDENTITY, STRICT, Scalar, check_name
 from archscale.spec.parsing import from_json, from_mapping, to_json
@@ -15,7 +16,6 @@ from archscale.spec.run import (
     DataChoice,
     DataSpec,
     ExecutionSpec,
-    FitSettings,
     OptimSpec,
     ParametrizationSpec,
     RunSpec,
@@ -23,16 +23,20 @@ from archscale.spec.run import (
     WandbSpec,
     check_depth,
 )
+from archscale.spec.study import Budget, EvaluateSettings, FitSettings, TransferSettings
 
 __all__ = [
     "NOT_IDENTITY",
     "STRICT",
     "AdamWChoice",
     "ArchSpec",
+    "Budget",
     "DataChoice",
     "DataSpec",
+    "EvaluateSettings",
     "ExecutionSpec",
     "FitSettings",
+    "FlopsAccounting",
     "LayerSpec",
     "OptimSpec",
     "ParametrizationSpec",
@@ -40,6 +44,7 @@ __all__ = [
     "Scalar",
     "ScaleSpec",
     "SpanSpec",
+    "TransferSettings",
     "WandbSpec",
     "check_depth",
     "check_name",

@@ -1,10 +1,11 @@
-"""A run: shape, parametrization, data, optimizer, and how it is carried out; and what a report fits over runs."""
+"""A run: shape, parametrization, data, optimizer, and how it is carried out."""
 
 from dataclasses import field
 from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
+from archscale.spec.accounting import FlopsAccounting
 from archscale.spec.architecture import ArchSpec
 from archscale.spec.base import NOT_IDENTITY, STRICT
 
@@ -35,14 +36,29 @@ class ScaleSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ParametrizationSpec:
-    """Which rules turn a parameter's role and shape into init, learning rate and weight decay (Table 6)."""
+    """Which rules turn a parameter's role and shape into init, learning rate and weight decay (Table 6), with the
+    ablations of arXiv 2507.06607, section 3.1, as options.
+
+    `embedding_std` null is 0.02 with tied embeddings and 1e-4 without; `hidden_std` is τ of normal hidden weights.
+    `hidden_init` normal: N(0, τ² · w0/w) in place of U(±1/√fan_in), where the rules have the latter.
+    `token_exponent` e multiplies the global learning rate by (T0/T)^e, 1/3 in the paper's ablation.
+    `independent_weight_decay`: λ = λ0 · η0/η, so that a step decays by η0 · λ0 at every scale.
+    """
 
     name: str
     embedding_std: float | None = None
+    hidden_std: float = 0.02
+    hidden_init: Literal["default", "normal"] = "default"
+    token_exponent: float = 0.0
+    independent_weight_decay: bool = False
+    title: str = field(default="", metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
-        if self.embedding_std is not None and self.embedding_std <= 0:
-            raise ValueError(f"parametrization.embedding_std = {self.embedding_std}: it must be positive, or null")
+        for name in ("embedding_std", "hidden_std"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                null = ", or null" if name == "embedding_std" else ""
+                raise ValueError(f"parametrization.{name} = {value}: it must be positive{null}")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -80,7 +96,10 @@ class DataSpec(DataChoice):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AdamWChoice:
-    """AdamW and the shape of its schedule: what is the same at every scale."""
+    """AdamW and the shape of its schedule: what is the same at every scale.
+
+    `decay_fraction` is the last part of the steps over which the wsd schedule (warm-up, stable, decay) goes to zero.
+    """
 
     weight_decay: float = 0.1
     beta1: float = 0.9
@@ -88,7 +107,8 @@ class AdamWChoice:
     eps: float = 1e-8
     grad_clip: float = 1.0
     label_smoothing: float = 0.0
-    schedule: Literal["linear", "constant"] = "linear"
+    schedule: Literal["linear", "constant", "wsd"] = "linear"
+    decay_fraction: float = 2 / 7
 
     def __post_init__(self) -> None:
         for name in ("eps", "grad_clip"):
@@ -99,6 +119,8 @@ class AdamWChoice:
                 raise ValueError(f"optim.{name} = {getattr(self, name)}: it must lie in 0 … 1, below 1")
         if self.weight_decay < 0:
             raise ValueError(f"optim.weight_decay = {self.weight_decay}: it must not be negative")
+        if not 0 < self.decay_fraction <= 1:
+            raise ValueError(f"optim.decay_fraction = {self.decay_fraction}: it must lie in 0 … 1, above 0")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -121,7 +143,10 @@ class OptimSpec(AdamWChoice):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExecutionSpec:
-    """How a run is carried out; nothing here changes what it computes beyond rounding."""
+    """How a run is carried out; nothing here changes what it computes beyond rounding.
+
+    `recompute`: activations inside a block are computed again on the way back instead of being kept.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
@@ -130,6 +155,7 @@ class ExecutionSpec:
     log_steps: int = 10
     evaluations: int = 10
     backend: Literal["auto", "torch", "reference"] = "auto"
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.checkpoint_seconds < 0:
@@ -154,6 +180,8 @@ class WandbSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunSpec:
+    """`axis_flops`: training FLOPs of Transformer++ at this rung, where the accounting is transformer_axis."""
+
     arch: ArchSpec
     scale: ScaleSpec
     parametrization: ParametrizationSpec
@@ -161,7 +189,8 @@ class RunSpec:
     optim: OptimSpec
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    flops_accounting: str = field(default="6nd_non_embedding", metadata=NOT_IDENTITY)
+    flops_accounting: FlopsAccounting = field(default=FlopsAccounting.SIX_ND_NON_EMBEDDING, metadata=NOT_IDENTITY)
+    axis_flops: float | None = field(default=None, metadata=NOT_IDENTITY)
     execution: ExecutionSpec = field(default_factory=ExecutionSpec, metadata=NOT_IDENTITY)
     wandb: WandbSpec = field(default_factory=WandbSpec, metadata=NOT_IDENTITY)
 
@@ -187,24 +216,6 @@ class RunSpec:
     @property
     def batch_sequences(self) -> int:
         return self.optim.batch_tokens // self.data.sequence_length
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FitSettings:
-    """What a report fits: a law of analysis/laws.py over two columns of the run table, one fit a group.
-
-    The names are checked where they are known: `analysis.evidence.check_settings`.
-    """
-
-    law: str = "power_offset"
-    x: str = "compute"
-    y: str = "validation_loss"
-    group: str = "architecture"
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.level < 1:
-            raise ValueError(f"fit.level = {self.level}: it must lie in 0.5 … 1")
 
 
 def check_depth(depth: int) -> None:

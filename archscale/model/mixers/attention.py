@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from archscale.model.cache import KeyValueCache, Prompt
 from archscale.model.layers import Linear, vector, zeros
-from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared, StepShared, check_sizes
+from archscale.model.mixers.base import MIXERS, Mixer, NominalSizes, Place, Shared, StepShared, check_sizes
 from archscale.ops.causal_attention import attend_cached, causal_attention
 from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
@@ -101,6 +101,14 @@ class Attention(Mixer):
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         return {**CrossAttention.defaults(arch, scale), "num_kv_heads": scale.num_kv_heads}
+
+    @classmethod
+    def nominal_weights(cls, sizes: NominalSizes) -> float:
+        return (2 + 2 / sizes.head_group) * sizes.width * sizes.attention
+
+    @classmethod
+    def nominal_memory(cls, sizes: NominalSizes) -> float:
+        return sizes.attention
 
     def shared_width(self, name: str) -> int:
         c = self.config
@@ -212,6 +220,10 @@ class CrossAttention(Mixer):
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         positions = {"positions": arch.positions, "rope_base": arch.rope_base}
         return {"num_heads": scale.num_heads, "head_dim": scale.head_dim, **positions}
+
+    @classmethod
+    def nominal_weights(cls, sizes: NominalSizes) -> float:
+        return 2 * sizes.width * sizes.attention
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         k_BTGK, v_BTGK = shared["kv"].unbind(2)

@@ -43,6 +43,16 @@ class Place:
     backend: Backend = "auto"
 
 
+@dataclass(frozen=True, kw_only=True)
+class NominalSizes:
+    """Widths of the model, of all query heads together, of the memory; and query heads of one key/value head."""
+
+    width: float
+    attention: float
+    head_group: float
+    memory: float = 0.0
+
+
 class Mixer(nn.Module, ABC):
     """Subclasses set `Config` to a frozen, strict pydantic dataclass, and `letter` for the diagram of a stack."""
 
@@ -94,6 +104,23 @@ class Mixer(nn.Module, ABC):
         Without Linear layers, which take 2 per weight and are counted by their parameters, and without functions such
         as exp or SiLU. Recurrences count as their definition does, one token after another.
         """
+
+    @classmethod
+    def nominal_weights(cls, sizes: "NominalSizes") -> float:
+        """Weights to leading order in the width, as arXiv 2507.06607, section 3.1, counts them; see scaling/nominal.py.
+
+        Raises:
+            UserError: for a mixer that has no such formula.
+        """
+        raise UserError(
+            f"mixer {cls.__name__} has no nominal count of weights: count the real modules, scale.token_count=modules, "
+            "or give the mixer nominal_weights"
+        )
+
+    @classmethod
+    def nominal_memory(cls, sizes: "NominalSizes") -> float:
+        """Width of the memory it writes, to leading order."""
+        raise TypeError(f"{cls.__name__} writes a memory and must declare its nominal width")
 
     def shared_width(self, name: str) -> int:
         """Size per token of a tensor this mixer writes."""

@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
+from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.gated_delta_rule import gated_delta_rule
@@ -83,6 +83,14 @@ class GatedDeltaNet(RecurrentMixer):
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         key = 2 * scale.head_dim
         return {"num_heads": max(1, ceil(int(KEY_SHARE * scale.width) / key)), "key_head_dim": key}
+
+    @classmethod
+    def nominal_weights(cls, sizes: NominalSizes) -> float:
+        return 6 * sizes.width**2
+
+    @classmethod
+    def nominal_memory(cls, sizes: NominalSizes) -> float:
+        return 2 * KEY_SHARE * sizes.width
 
     def shared_width(self, name: str) -> int:
         return self.heads * self.value

@@ -16,7 +16,7 @@ from torch.nn.functional import silu
 
 from archscale.model.cache import Prompt
 from archscale.model.layers import Linear, ones, vector
-from archscale.model.mixers.base import MIXERS, Mixer, Place, Shared, StepShared
+from archscale.model.mixers.base import MIXERS, Mixer, NominalSizes, Place, Shared, StepShared
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -46,6 +46,10 @@ class GatedMemoryUnit(Mixer):
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         return {}
+
+    @classmethod
+    def nominal_weights(cls, sizes: NominalSizes) -> float:
+        return 2 * sizes.width * sizes.memory
 
     def forward(self, x_BTD: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         return self._read(x_BTD, shared["memory"])
