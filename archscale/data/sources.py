@@ -5,6 +5,7 @@ Python standard library (about 12 MB), without its test suites, which Debian's p
 """
 
 import hashlib
+import itertools
 import os
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -51,15 +52,41 @@ def text_files(path: str | None) -> Iterator[Document]:
             yield Document(name=file.relative_to(folder).as_posix(), content=file.read_bytes())
 
 
+@SOURCES.register("token_files")
+def token_files(path: str | None) -> Iterator[Document]:
+    """Every regular file below the folder `data.path` that ends in .bin: token ids, for a tokenizer that reads them."""
+    if path is None:
+        raise MissingPathError(
+            "data.path is missing: this data is token ids made elsewhere, use data.path=FOLDER, the folder with your "
+            ".bin files"
+        )
+    for document in text_files(path):
+        if document.name.endswith(".bin"):
+            yield document
+
+
+class MissingPathError(UserError):
+    """A corpus that may lie anywhere, and where is not said: enough for a plan, not for a run."""
+
+
+# Of a corpus whose path is missing. A plan may have it, `open_corpus` refuses it.
+NO_CONTENT = "unread"
+
+
 @lru_cache(maxsize=8)
 def content_hash(source: str, path: str | None) -> str:
-    """16 hex digits over every document's name and content; read once per process.
+    """16 hex digits over every document's name and content; read once per process. NO_CONTENT where path is missing.
 
     Raises:
         UserError: when the source has no documents.
     """
     total, documents = hashlib.blake2b(digest_size=8), 0
-    for document in SOURCES[source](path):
+    try:
+        found = SOURCES[source](path)
+        first = next(iter(found), None)
+    except MissingPathError:
+        return NO_CONTENT
+    for document in itertools.chain([first] if first else [], found):
         total.update(os.fsencode(document.name) + f"\0{len(document.content)}\0".encode())
         total.update(document.content)
         documents += 1

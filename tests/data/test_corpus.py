@@ -1,13 +1,14 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from archscale.data.corpus import entropy, open_corpus
-from archscale.data.sources import content_hash, is_validation, python_stdlib, text_files
+from archscale.data.sources import content_hash, is_validation, python_stdlib, text_files, token_files
 from archscale.registry import UserError
 from archscale.spec import DataSpec
 
@@ -23,7 +24,7 @@ def write_texts(folder, count=60):
 def data_spec(folder, **changes) -> DataSpec:
     settings = {
         "source": "text_files",
-        "content_hash": content_hash("text_files", str(folder)),
+        "content_hash": changes.get("content_hash") or content_hash("text_files", str(folder)),
         "vocab_size": 256,
         "sequence_length": 16,
         "validation_tokens": 64,
@@ -134,3 +135,47 @@ def test_a_file_name_that_is_not_utf_8_is_hashed(tmp_path):
     Path(os.fsdecode(os.fsencode(texts) + b"/caf\xe9.txt")).write_text("words")
     content_hash.cache_clear()
     assert content_hash("text_files", str(texts)) != before
+
+
+def token_folder(folder, count=60):
+    folder.mkdir()
+    for number in range(count):
+        np.arange(number, number + 40, dtype="<u2").tofile(folder / f"{number}.bin")
+    (folder / "README").write_text("not tokens")
+    content_hash.cache_clear()
+    return folder
+
+
+def token_spec(folder, **changes):
+    found = {"source": "token_files", "tokenizer": "llama2_ids", "vocab_size": 32_000}
+    return data_spec(folder, **found, content_hash=content_hash("token_files", str(folder)), **changes)
+
+
+def test_token_files_become_the_corpus_id_by_id(tmp_path):
+    folder = token_folder(tmp_path / "ids")
+    corpus = open_corpus(token_spec(folder), tmp_path / "runs")
+    assert corpus.train.dtype == np.uint16
+    expected = [
+        np.append(np.fromfile(folder / document.name, "<u2"), 2)
+        for document in token_files(str(folder))
+        if not is_validation(document)
+    ]
+    assert np.array_equal(corpus.train, np.concatenate(expected))
+
+
+def test_without_a_path_token_files_can_be_planned_with_but_not_opened(tmp_path):
+    spec = replace(
+        token_spec(token_folder(tmp_path / "ids")), path=None, content_hash=content_hash("token_files", None)
+    )
+    with pytest.raises(UserError, match="data.path=FOLDER"):
+        open_corpus(spec, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"odd", "no whole number of 16-bit ids"), (b"\xff\xff", "the id 65535")]
+)
+def test_files_that_are_no_ids_of_the_vocabulary_are_refused(tmp_path, content, words):
+    folder = token_folder(tmp_path / "ids")
+    (folder / "7.bin").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        open_corpus(token_spec(folder), tmp_path / "runs")
