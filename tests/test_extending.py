@@ -81,8 +81,11 @@ def test_a_parametrization_is_one_class_and_a_yaml(conf, forget):
         def multipliers(self, at, base):
             return Multipliers(residual=1.0, logits=1.0)
 
-        def learning_rate(self, base_rate, *, at, base, batch_ratio):
+        def learning_rate(self, base_rate, *, at, base, batch_ratio, token_ratio):
             return base_rate
+
+        def weight_decay(self, base_decay, *, base_rate, rate):
+            return base_decay
 
     conf("parametrization/plain.yaml", "name: plain\n")
     spec = load_spec(["parametrization=plain", "scale.depth=16", "scale.base.learning_rate=0.5", *TINY])
