@@ -193,14 +193,22 @@ class HydraText(str):
 
 
 def _override(key: str, value: Any) -> str:
+    return f"{key}={_grammar(value)}"
+
+
+def _grammar(value: Any) -> str:
     """A YAML value in Hydra's override grammar."""
     if isinstance(value, HydraText):
-        return f"{key}={value}"
+        return value
     if value is None:
-        return f"{key}=null"
+        return "null"
     if isinstance(value, bool):
-        return f"{key}={str(value).lower()}"
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_grammar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_grammar, value)) + "]"
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value)
     if isinstance(value, str) and (not plain or value.lower() in ("null", "true", "false", "nan", "inf")):
-        return f"{key}={quoted(value)}"
-    return f"{key}={value}"
+        return quoted(value)
+    return str(value)

@@ -135,6 +135,15 @@ def test_text_reaches_the_spec_as_it_stands(text):
     assert cell.spec.wandb.group == text
 
 
+def test_mappings_and_lists_reach_the_spec_as_they_stand():
+    mixers = {"gated_deltanet": {"norm": "before_gate"}, "gmu": {"normalized": False}}
+    swept = {"arch.mixers": [mixers], "wandb.tags": [["a b", "null", "7"]]}
+    study = Study(name="s", overrides=(*FAST, "arch=gdny"), product=swept)
+    (cell,) = expand(study)
+    assert cell.spec.arch.mixers == mixers
+    assert cell.spec.wandb.tags == ("a b", "null", "7")
+
+
 def test_cells_that_differ_only_in_how_they_are_carried_out_are_refused():
     with pytest.raises(UserError, match=r"execution\.threads=1 and execution\.threads=2 are one run"):
         expand(Study(name="s", overrides=FAST, product={"execution.threads": [1, 2]}))
