@@ -3,7 +3,7 @@
 from analysis import formatting, series
 from analysis.evidence import Evidence
 
-_CAPTIONS = {
+CAPTIONS = {
     "loss": "Each marker is a finished run. Lines are the fitted law, solid where runs measured it and dashed beyond; "
     "shading is its pointwise {level} interval.",
     "residuals": "Measured minus fitted loss. With few degrees of freedom the fit absorbs most of the noise.",
@@ -18,7 +18,7 @@ def captions_of(evidence: Evidence) -> dict[str, str]:
     """By figure name, plain text; the caption of the loss says where a band was cut and how FLOPs were counted."""
     level = f"{100 * evidence.settings.level:g} %"
     parameter = next((part.parameter for part in series.profiles(evidence).values()), "")
-    captions = {name: text.format(level=level, parameter=parameter) for name, text in _CAPTIONS.items()}
+    captions = {name: text.format(level=level, parameter=parameter) for name, text in CAPTIONS.items()}
     data = series.loss_series(evidence)
     if not evidence.fits:
         captions["loss"] = "Each marker is a finished run. There are too few for a fit."

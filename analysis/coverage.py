@@ -1,13 +1,27 @@
-"""Which runs of a study are not in its fits and why, and in what the fitted ones differ that they should share."""
+"""Which runs of a study a report does not rest on and why, and in what the others differ that they should share."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from analysis import formatting
 from analysis.evidence import Evidence
+from analysis.gathered import Gathered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What a report does with its runs: `whole` as in "runs of the fit", `one` of them, and what a diverged run is."""
+
+    whole: str = "fit"
+    one: str = "fitted run"
+    diverged: str = "shown here but left out of every fit"
+
+
+FIT = Words()
 
 _STATES = {
-    "diverged": "diverged, shown here but left out of every fit",
+    "diverged": "diverged, {diverged}",
     "failed": "failed",
     "interrupted": "interrupted, with a checkpoint to go on from",
     "running": "still running",
@@ -27,18 +41,22 @@ _DRIFT = {
 _SINGULAR = {"corpora": "corpus"}
 
 
-def missing(evidence: Evidence) -> Iterator[str]:
-    rows = {row["run_id"]: row for row in evidence.table.records()}
+def missing(found: Gathered, words: Words = FIT) -> Iterator[str]:
+    rows = {row["run_id"]: row for row in found.table.records()}
     for state, said in _STATES.items():
-        runs = [run_id for run_id, reason in evidence.left_out.items() if reason == state]
+        runs = [run_id for run_id, reason in found.left_out.items() if reason == state]
         if runs:
+            said = said.format(diverged=words.diverged)
             yield f"{formatting.plural(len(runs), 'run')} {said}: {'; '.join(_named(rows[r]) for r in runs)}."
-    for run_id, reason in evidence.left_out.items():
+    for run_id, reason in found.left_out.items():
         if reason not in _STATES:
-            yield f"{run_id}: {reason}, left out of the fit."
-    never = [run_id for run_id in evidence.missing if run_id not in rows]
+            yield f"{run_id}: {reason}, left out of the {words.whole}."
+    never = [run_id for run_id in found.missing if run_id not in rows]
     if never:
         yield f"{formatting.plural(len(never), 'cell')} of the study never started: {', '.join(never)}."
+
+
+def not_fitted(evidence: Evidence) -> Iterator[str]:
     for reason in dict.fromkeys(evidence.not_fitted.values()):
         labels = [label for label, given in evidence.not_fitted.items() if given == reason]
         if len(labels) == 1:
@@ -52,29 +70,32 @@ def _named(row: Mapping[str, Any]) -> str:
     return f"{row['run_id']} ({message})" if message else str(row["run_id"])
 
 
-def drift(evidence: Evidence) -> Iterator[str]:
-    points = evidence.points
+def drift(found: Gathered, words: Words = FIT) -> Iterator[str]:
+    """What the study itself varies, its group, is no drift."""
+    points = found.points
     same, unrecorded = [], []
-    for column, words in _DRIFT.items():
+    for column, plural in _DRIFT.items():
+        if column == found.settings.group:
+            continue
         values = points[column].astype(object).where(points[column].notna(), "unknown")
         counts = values.value_counts().sort_index(key=lambda index: index.map(str))
         if list(counts.index) == ["unknown"]:
-            unrecorded.append(_SINGULAR.get(words, words[:-1]))
+            unrecorded.append(_SINGULAR.get(plural, plural[:-1]))
         elif len(counts) > 1:
             shown = ", ".join(f"{_short(column, value)} ({number})" for value, number in counts.items())
-            yield f"The runs of the fit differ in their {words}: {shown}."
+            yield f"The runs of the {words.whole} differ in their {plural}: {shown}."
         else:
-            same.append(f"{_SINGULAR.get(words, words[:-1])} {_short(column, counts.index[0])}")
+            same.append(f"{_SINGULAR.get(plural, plural[:-1])} {_short(column, counts.index[0])}")
     dirty = int(points["git_dirty"].astype(bool).sum())
     if dirty:
         yield (
-            f"{formatting.plural(dirty, 'run')} of the fit used code that differed from its commit; the difference "
-            "lies in diff.patch of the attempt."
+            f"{formatting.plural(dirty, 'run')} of the {words.whole} used code that differed from its commit; "
+            "the difference lies in diff.patch of the attempt."
         )
     if unrecorded:
-        yield f"No fitted run recorded its {formatting.listed(unrecorded, 'or')}."
+        yield f"No {words.one} recorded its {formatting.listed(unrecorded, 'or')}."
     if same:
-        yield f"All {formatting.plural(len(points), 'fitted run')} share {formatting.listed(same)}."
+        yield f"All {formatting.plural(len(points), words.one)} share {formatting.listed(same)}."
 
 
 def _short(column: str, value: object) -> str:

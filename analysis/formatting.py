@@ -57,6 +57,16 @@ def general(value: float, digits: int = 3) -> str:
     return minus(f"{value:.{max(decimals, 0)}f}")
 
 
+def short(value: float) -> str:
+    """Three significant digits without zeros at the end, for values that were chosen: 0.004, 64, 2.5·10⁻⁴."""
+    if not is_number(value):
+        return MISSING
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return minus(f"{float(mantissa):g}") + "·10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return minus(f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}")
+
+
 def estimate(value: float, low: float, high: float) -> str:
     """A value with as many decimals as its interval supports: two digits of the half width."""
     half = (high - low) / 2

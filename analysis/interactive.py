@@ -1,26 +1,28 @@
-"""The same figures for the page, as plotly specifications: hover tells a run apart, a click opens its details.
-
-A point carries `customdata` = the anchor of its run (`run-<run id>`), which the page's script scrolls to. plotly reads
-a subset of HTML in its texts, so everything a user wrote is escaped before it goes in. Colours of text and grid are
-left to the page, which knows whether it is light or dark.
-"""
+"""The same figures for the page, as plotly specifications: hover tells a run apart, a click opens its details."""
 
 import html
 import math
 import textwrap
 from collections.abc import Callable
-from typing import Any
-
-import pandas as pd
 
 from analysis import formatting, series
 from analysis.evidence import Evidence
+from analysis.gathered import Gathered
 from analysis.plots import parameter_label, x_label
-from analysis.style import Style, styles
+from analysis.style import styles
 from analysis.table import COLUMNS
-
-Figure = dict[str, Any]
-_GREY = "#8a8f98"
+from analysis.traces import (
+    GREY,
+    Figure,
+    anchor,
+    hover_text,
+    log_axis,
+    new_axis,
+    numbers,
+    plotly_figure,
+    rule,
+    run_trace,
+)
 
 
 def figures(evidence: Evidence) -> dict[str, Figure]:
@@ -36,10 +38,6 @@ def figures(evidence: Evidence) -> dict[str, Figure]:
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
-def anchor(run_id: str) -> str:
-    return f"run-{run_id}"
-
-
 def loss_figure(evidence: Evidence) -> Figure:
     data, style, settings = series.loss_series(evidence), styles(evidence.labels), evidence.settings
     traces: list[Figure] = []
@@ -53,9 +51,9 @@ def loss_figure(evidence: Evidence) -> Figure:
                 "showlegend": False,
                 "legendgroup": html.escape(name),
             }
-            traces.append(edge | {"x": _list(curve.x), "y": _list(curve.high)})
+            traces.append(edge | {"x": numbers(curve.x), "y": numbers(curve.high)})
             fill = {"fill": "tonexty", "fillcolor": look.rgba(0.14)}
-            traces.append(edge | fill | {"x": _list(curve.x), "y": _list(curve.low)})
+            traces.append(edge | fill | {"x": numbers(curve.x), "y": numbers(curve.low)})
         for part, dash in ((curve.x <= data.x_end, "solid"), (curve.x >= data.x_end, "dash")):
             line = {"color": look.color, "width": 2 if dash == "solid" else 1.5, "dash": dash}
             traces.append(
@@ -66,29 +64,29 @@ def loss_figure(evidence: Evidence) -> Figure:
                     "showlegend": False,
                     "legendgroup": html.escape(name),
                 }
-                | {"x": _list(curve.x[part]), "y": _list(curve.y[part])}
+                | {"x": numbers(curve.x[part]), "y": numbers(curve.y[part])}
             )
     for name, points in data.points.items():
-        traces.append(_run_trace(name, style[name], points, settings.x, settings.y) | {"mode": "markers"})
+        traces.append(run_trace(name, style[name], points, settings.x, settings.y) | {"mode": "markers"})
     shapes: list[Figure] = []
     notes: list[Figure] = []
     if data.curves:
-        shapes.append(_rule(x=data.x_end))
+        shapes.append(rule(x=data.x_end))
         notes.append(
             {"text": "extrapolation →", "x": math.log10(data.x_end), "xanchor": "left", "xshift": 4}
             | {"y": 0, "yref": "paper", "yanchor": "bottom"}
         )
     if data.entropy is not None:
-        shapes.append(_rule(y=data.entropy))
+        shapes.append(rule(y=data.entropy))
         notes.append(
             {"text": f"unigram entropy {formatting.loss(data.entropy)}", "x": 1, "xref": "paper", "xanchor": "right"}
             | {"y": math.log10(data.entropy), "yanchor": "top"}
         )
     # plotly does not wrap: a line has to fit a telephone.
     title = "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(x_label(evidence), 48))
-    x_axis = _log_axis(title, *data.x_limits)
-    y_axis = _log_axis(COLUMNS[settings.y].label, *data.y_limits)
-    return _figure(traces, x_axis, y_axis, shapes, notes)
+    x_axis = log_axis(title, *data.x_limits)
+    y_axis = log_axis(COLUMNS[settings.y].label, *data.y_limits)
+    return plotly_figure(traces, x_axis, y_axis, shapes, notes)
 
 
 def residual_figure(evidence: Evidence) -> Figure | None:
@@ -97,12 +95,12 @@ def residual_figure(evidence: Evidence) -> Figure | None:
         return None
     style, settings = styles(evidence.labels), evidence.settings
     traces = [
-        _run_trace(name, style[name], part.assign(residual=1e3 * part["residual"]), settings.x, "residual")
+        run_trace(name, style[name], part.assign(residual=1e3 * part["residual"]), settings.x, "residual")
         for name, part in parts.items()
     ]
-    x_axis = _axis(COLUMNS[settings.x].label) | {"type": "log", "dtick": 1, "exponentformat": "power"}
-    y_axis = _axis("Measured − fitted (10⁻³ nats/token)") | {"zeroline": True, "zerolinecolor": _GREY}
-    return _figure(traces, x_axis, y_axis)
+    x_axis = new_axis(COLUMNS[settings.x].label) | {"type": "log", "dtick": 1, "exponentformat": "power"}
+    y_axis = new_axis("Measured − fitted (10⁻³ nats/token)") | {"zeroline": True, "zerolinecolor": GREY}
+    return plotly_figure(traces, x_axis, y_axis)
 
 
 def profile_figure(evidence: Evidence) -> Figure | None:
@@ -115,7 +113,7 @@ def profile_figure(evidence: Evidence) -> Figure | None:
         hover = f"{html.escape(name)}<br>{part.parameter} = %{{x:.4f}}<br>rise %{{y:.3g}}<extra></extra>"
         traces.append(
             {"mode": "lines", "name": html.escape(name), "line": {"color": style[name].color, "width": 2}}
-            | {"x": _list(part.values), "y": _list(part.rise), "hovertemplate": hover}
+            | {"x": numbers(part.values), "y": numbers(part.rise), "hovertemplate": hover}
         )
     thresholds = sorted({part.threshold for part in parts.values()})
     level = f"{100 * evidence.settings.level:g} %"
@@ -123,12 +121,12 @@ def profile_figure(evidence: Evidence) -> Figure | None:
         {"text": level, "x": 1, "xref": "paper", "xanchor": "right", "y": height, "yanchor": "bottom"}
         for height in thresholds
     ]
-    x_axis = _axis(parameter_label(evidence, next(iter(parts.values())).parameter))
-    y_axis = _axis("Rise of the sum of squares / s²") | {"range": [0, 2.2 * thresholds[-1]]}
-    return _figure(traces, x_axis, y_axis, [_rule(y=height) for height in thresholds], notes)
+    x_axis = new_axis(parameter_label(evidence, next(iter(parts.values())).parameter))
+    y_axis = new_axis("Rise of the sum of squares / s²") | {"range": [0, 2.2 * thresholds[-1]]}
+    return plotly_figure(traces, x_axis, y_axis, [rule(y=height) for height in thresholds], notes)
 
 
-def training_figure(evidence: Evidence) -> Figure | None:
+def training_figure(evidence: Gathered) -> Figure | None:
     curves = series.training_curves(evidence)
     if not curves:
         return None
@@ -150,110 +148,34 @@ def training_figure(evidence: Evidence) -> Figure | None:
         traces.append(
             shared
             | {"mode": "lines", "line": line, "opacity": 0.6, "showlegend": False}
-            | {"x": _list(part["tokens"]), "y": _list(part["train_loss"])}
+            | {"x": numbers(part["tokens"]), "y": numbers(part["train_loss"])}
         )
         measured = part.dropna(subset=["validation_loss"])
         marker = {"color": look.color, "size": 5, "symbol": look.symbol}
         traces.append(
             shared
             | {"mode": "markers", "marker": marker, "showlegend": name not in named}
-            | {"x": _list(measured["tokens"]), "y": _list(measured["validation_loss"])}
+            | {"x": numbers(measured["tokens"]), "y": numbers(measured["validation_loss"])}
         )
         named.add(name)
-    x_axis = _axis("Tokens seen") | {"type": "log", "dtick": 1, "exponentformat": "power"}
-    figure = _figure(traces, x_axis, _axis("Loss (nats/token)"))
+    x_axis = new_axis("Tokens seen") | {"type": "log", "dtick": 1, "exponentformat": "power"}
+    figure = plotly_figure(traces, x_axis, new_axis("Loss (nats/token)"))
     figure["layout"]["legend"]["itemsizing"] = "constant"
     return figure
 
 
-def throughput_figure(evidence: Evidence) -> Figure | None:
+def throughput_figure(evidence: Gathered) -> Figure | None:
     points = evidence.points.dropna(subset=["parameters", "tokens_per_second"])
     if points.empty:
         return None
     style = styles(evidence.labels)
     traces = [
-        _run_trace(str(name), style[str(name)], part.sort_values("parameters"), "parameters", "tokens_per_second")
+        run_trace(str(name), style[str(name)], part.sort_values("parameters"), "parameters", "tokens_per_second")
         for name, part in points.groupby("label", sort=True)
     ]
     axes = []
     for column in ("parameters", "tokens_per_second"):
         low, high = float(points[column].min()) / 1.2, float(points[column].max()) * 1.2
-        axis = _log_axis(COLUMNS[column].label, low, high)
+        axis = log_axis(COLUMNS[column].label, low, high)
         axes.append(axis | {"ticktext": [formatting.count(value) for value in axis["tickvals"]]})
-    return _figure(traces, axes[0], axes[1])
-
-
-def hover_text(row: dict[str, Any], label: str) -> str:
-    """Run id, parameters, tokens, loss and commit, one a line, escaped."""
-    commit = str(row["git_commit"])[:10] if isinstance(row["git_commit"], str) else "no commit"
-    lines = (
-        f"<b>{html.escape(label)}</b>, depth {row['depth']}, width {row['width']}",
-        html.escape(str(row["run_id"])),
-        f"{formatting.count(row['parameters'])} parameters, {formatting.count(row['tokens'])} tokens",
-        f"loss {formatting.loss(row['validation_loss'])} nats/token",
-        f"{html.escape(commit)}{' with local changes' if row['git_dirty'] else ''}",
-    )
-    return "<br>".join(lines)
-
-
-def _run_trace(name: str, look: Style, rows: pd.DataFrame, x: str, y: str) -> Figure:
-    """One marker a run, joined by a thin line."""
-    records: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
-    return {
-        "mode": "lines+markers",
-        "name": html.escape(name),
-        "legendgroup": html.escape(name),
-        "line": {"color": look.color, "width": 1},
-        "marker": {"color": look.color, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
-        "x": _list(rows[x]),
-        "y": _list(rows[y]),
-        "text": [hover_text(row, name) for row in records],
-        "customdata": [anchor(row["run_id"]) for row in records],
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-
-
-def _figure(
-    traces: list[Figure],
-    x_axis: Figure,
-    y_axis: Figure,
-    shapes: list[Figure] | None = None,
-    notes: list[Figure] | None = None,
-) -> Figure:
-    small = {"showarrow": False, "font": {"size": 12, "color": _GREY}}
-    layout = {
-        "xaxis": x_axis,
-        "yaxis": y_axis,
-        "shapes": shapes or [],
-        "annotations": [small | note for note in notes or []],
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 64, "r": 12, "t": 36, "b": 52},
-        "hovermode": "closest",
-    }
-    return {"data": [{"type": "scatter"} | trace for trace in traces], "layout": layout}
-
-
-def _axis(title: str) -> Figure:
-    return {"title": {"text": title}, "zeroline": False, "automargin": True}
-
-
-def _log_axis(title: str, low: float, high: float) -> Figure:
-    """Powers of ten where they suffice, round values with the same decimals where they do not."""
-    axis = _axis(title) | {"type": "log", "range": [math.log10(low), math.log10(high)]}
-    if high / low >= 100:
-        return axis | {"dtick": 1, "exponentformat": "power"}
-    ticks = series.log_ticks(low, high)
-    return axis | {"tickvals": ticks, "ticktext": [series.tick_text(tick, ticks) for tick in ticks]}
-
-
-def _rule(*, x: float | None = None, y: float | None = None) -> Figure:
-    """A line across the whole plot at x or at y, in the units of the data."""
-    line = {"type": "line", "layer": "below", "line": {"color": _GREY, "width": 1, "dash": "dot"}}
-    if x is not None:
-        return line | {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
-    return line | {"y0": y, "y1": y, "x0": 0, "x1": 1, "xref": "paper"}
-
-
-def _list(values: Any) -> list[float | None]:
-    """Seven digits are more than a screen shows; JSON has no NaN."""
-    return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values]
+    return plotly_figure(traces, axes[0], axes[1])

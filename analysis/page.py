@@ -17,13 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from analysis import formatting, interactive
-from analysis.captions import captions_of
-from analysis.evidence import Evidence
+from analysis import formatting, traces
+from analysis.gathered import Gathered
+from analysis.reading import Reading
 from analysis.style import styles
-from analysis.summary import Summary
-from analysis.table import COLUMNS
-from analysis.text_tables import tables_of
 from archscale.runlog.directory import RunDirectory
 from archscale.spec import to_json
 
@@ -32,7 +29,7 @@ _LOG_BYTES = 65536
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def html_document(header: dict[str, str], evidence: Evidence, summary: Summary) -> str:
+def html_document(header: dict[str, str], reading: Reading) -> str:
     templates = Environment(
         loader=PackageLoader("analysis"),
         autoescape=True,
@@ -40,7 +37,7 @@ def html_document(header: dict[str, str], evidence: Evidence, summary: Summary) 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = evidence.table.records()
+    rows = reading.runs.table.records()
     templates.filters["sentence"] = lambda text: _sentence(text, [row["run_id"] for row in rows])
     library = get_plotlyjs()
     script = templates.get_template("report.js").render()
@@ -50,40 +47,23 @@ def html_document(header: dict[str, str], evidence: Evidence, summary: Summary) 
     )
     return templates.get_template("report.html.j2").render(
         header=header,
-        summary=summary,
-        facts=_facts(evidence),
-        tables=tables_of(evidence),
-        captions=captions_of(evidence),
-        figures={name: Markup(_inline_json(figure)) for name, figure in interactive.figures(evidence).items()},
-        runs=[_run_details(row, evidence) for row in rows],
+        summary=reading.summary,
+        facts=reading.facts,
+        tables=reading.tables,
+        captions=reading.captions,
+        figures={name: Markup(_inline_json(figure)) for name, figure in reading.interactive.items()},
+        panels=reading.panels,
+        runs=[_run_details(row, reading.runs) for row in rows],
         policy=policy,
         library=Markup(library),
         script=Markup(script),
     )
 
 
-def _facts(evidence: Evidence) -> dict[str, str]:
-    settings, points = evidence.settings, evidence.points
-    x, column = points[settings.x], COLUMNS[settings.x]
-    number = formatting.scientific if settings.x == "compute" else formatting.count
-    parameters = points["parameters"]
-    started = len(evidence.table.runs)
-    cells = started + len(set(evidence.missing) - set(evidence.table.runs["run_id"]))
-    return {
-        "Runs": f"{len(points)} of {cells} in the fits",
-        column.meaning: f"{number(float(x.min()))} to {number(float(x.max()))} {column.unit}".strip(),
-        "Counted as": formatting.accounting(evidence.accounting),
-        "Parameters": f"{formatting.count(parameters.min())} to {formatting.count(parameters.max())}",
-        "Law": f"L(x) = {formatting.equation(evidence.law.equation)}",
-        "Corpus": str(points["corpus_hash"].iloc[0])[:16],
-    }
-
-
-def _run_details(row: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
+def _run_details(row: dict[str, Any], found: Gathered) -> dict[str, Any]:
     directory = RunDirectory(Path(row["path"]))
     provenance = directory.provenance()
-    several_seeds = evidence.table.runs["seed"].nunique() > 1
-    label = evidence.label_of(row)
+    label = found.label_of(row)
     commit = row["git_commit"] if isinstance(row["git_commit"], str) else "not recorded"
     about = {
         "Run": row["run_id"],
@@ -103,10 +83,10 @@ def _run_details(row: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
         "Directory": row["path"],
     }
     return {
-        "anchor": interactive.anchor(row["run_id"]),
+        "anchor": traces.anchor(row["run_id"]),
         "label": label,
-        "color": styles(evidence.labels)[label].color,
-        "shape": f"depth {row['depth']}" + (f", seed {row['seed']}" if several_seeds else ""),
+        "color": styles(found.labels)[label].color,
+        "shape": found.shape_of(row),
         "cells": [
             (value, "" if value == formatting.MISSING else unit)
             for value, unit in (
@@ -142,7 +122,7 @@ def _sentence(text: str, run_ids: Sequence[str]) -> Markup:
         return Markup(escaped)
     pattern = "|".join(re.escape(run_id) for run_id in sorted(known, key=len, reverse=True))
     link = Markup('<a href="#{}">{}</a>')
-    return Markup(re.sub(pattern, lambda m: link.format(quote(interactive.anchor(known[m[0]])), known[m[0]]), escaped))
+    return Markup(re.sub(pattern, lambda m: link.format(quote(traces.anchor(known[m[0]])), known[m[0]]), escaped))
 
 
 def _inline_json(value: Any) -> str:

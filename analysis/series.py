@@ -10,6 +10,7 @@ from scipy import stats
 
 from analysis.evidence import Evidence
 from analysis.fit import Fit
+from analysis.gathered import Gathered
 
 # How far beyond the largest run the curves are drawn; everything there is marked as extrapolation.
 EXTRAPOLATION = 10.0
@@ -110,7 +111,7 @@ def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
     return found
 
 
-def training_curves(evidence: Evidence) -> dict[str, pd.DataFrame]:
+def training_curves(evidence: Gathered) -> dict[str, pd.DataFrame]:
     """Run id → tokens, train_loss and validation_loss, averaged down to 300 rows a run and 30,000 in all."""
     found = {}
     most = max(20, min(_ROWS_PER_RUN, _ROWS // max(len(evidence.table.runs), 1)))

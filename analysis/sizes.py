@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import formatting
-from analysis.evidence import Evidence
+from analysis.gathered import Gathered
 
 SAME_SIZE = 0.01
 
@@ -51,7 +51,7 @@ def size_gaps(models: pd.DataFrame) -> list[SizeGap]:
     return list(dict.fromkeys(found))
 
 
-def compared_sizes(evidence: Evidence) -> list[SizeGap]:
+def compared_sizes(evidence: Gathered) -> list[SizeGap]:
     """Between architectures; other groups, of depths say, may well be meant to differ in size."""
     return size_gaps(evidence.points) if evidence.noun == "architecture" else []
 
@@ -60,7 +60,7 @@ def largest(gaps: list[SizeGap]) -> SizeGap | None:
     return max(gaps, key=lambda gap: gap.excess, default=None)
 
 
-def unequal(evidence: Evidence) -> Iterator[str]:
+def unequal(evidence: Gathered) -> Iterator[str]:
     """One sentence on the largest difference, where it is more than a reader may take for equal."""
     gaps = compared_sizes(evidence)
     worst, many = largest(gaps), sum(gap.excess > SAME_SIZE for gap in gaps)

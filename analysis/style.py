@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_RAMP = ((0xE6, 0x9F, 0x00), (0xD5, 0x5E, 0x00), (0xA8, 0x4A, 0x86), (0x00, 0x72, 0xB2))
 _MARKERS = (
     ("o", "circle"),
     ("s", "square"),
@@ -32,6 +33,27 @@ class Style:
         """For plotly's fill colours."""
         red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
         return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def ramp(values: Iterable[float]) -> dict[float, Style]:
+    """By value, ascending: one hue after another from orange to blue, for what has an order, such as widths."""
+    ordered = sorted(set(values))
+    return {
+        value: Style(
+            color=_between(i / max(len(ordered) - 1, 1)),
+            marker=_MARKERS[i % len(_MARKERS)][0],
+            symbol=_MARKERS[i % len(_MARKERS)][1],
+        )
+        for i, value in enumerate(ordered)
+    }
+
+
+def _between(place: float) -> str:
+    """The colour at `place` in 0 … 1 of the ramp, in straight lines between its stops."""
+    step = min(int(place * (len(_RAMP) - 1)), len(_RAMP) - 2)
+    share = place * (len(_RAMP) - 1) - step
+    pairs = zip(_RAMP[step], _RAMP[step + 1], strict=True)
+    return "#" + "".join(f"{round(low + share * (high - low)):02X}" for low, high in pairs)
 
 
 def styles(groups: Iterable[str]) -> dict[str, Style]:

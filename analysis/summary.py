@@ -21,23 +21,24 @@ from analysis.table import COLUMNS
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The shortest answer, and sentences under the five headings a report opens with, none of them empty."""
+    """The shortest answer, and sentences under the headings a report opens with, without those that have none."""
 
     headline: str
     establishes: tuple[str, ...]
-    extrapolates: tuple[str, ...]
+    extrapolates: tuple[str, ...] = ()
     cannot_tell: tuple[str, ...]
     missing: tuple[str, ...]
     drift: tuple[str, ...]
 
     def headed(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        return (
+        parts = (
             ("What these runs establish", self.establishes),
             ("What is only extrapolated", self.extrapolates),
             ("What they cannot tell", self.cannot_tell),
             ("Missing or diverged", self.missing),
             ("Drift between runs", self.drift),
         )
+        return tuple((heading, sentences) for heading, sentences in parts if sentences)
 
 
 # Up to so many groups every comparison gets its sentence; up to so many tests (one pair's) chance needs no warning.
@@ -50,7 +51,7 @@ def summarise(evidence: Evidence) -> Summary:
         establishes=tuple(_established(evidence)) or ("Nothing yet: see what is missing.",),
         extrapolates=tuple(_extrapolated(evidence)) or ("Nothing: without a fit no curve leaves the measured range.",),
         cannot_tell=tuple(_open(evidence)) or ("Nothing that they were asked here.",),
-        missing=tuple(coverage.missing(evidence))
+        missing=(*coverage.missing(evidence), *coverage.not_fitted(evidence))
         or ("Nothing: every run of the study has finished and is in the fit.",),
         drift=tuple(coverage.drift(evidence)),
     )

@@ -15,10 +15,11 @@ from typing import Any
 
 import pandas as pd
 
+from archscale.identity import identity_fields, run_id
 from archscale.registry import UserError
 from archscale.runlog.directory import Result, RunDirectory, State
 from archscale.runlog.wandb_file import WandbRun
-from archscale.spec import RunSpec, from_mapping
+from archscale.spec import ParametrizationSpec, RunSpec, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,15 @@ COLUMNS: Mapping[str, Column] = {
     "message": Column(meaning="Message of the last attempt"),
     "setting": Column(meaning="What the study set for it beside the architecture"),
     "seed": Column(meaning="Seed"),
+    "recipe": Column(meaning="Run id of its twin with seed 0"),
     "parametrization": Column(meaning="Parametrization"),
+    "parametrization_title": Column(meaning="Parametrization as figures name it"),
+    "variant": Column(meaning="Parametrization with its title and options"),
     "learning_rate": Column(meaning="Global learning rate"),
+    "base_learning_rate": Column(meaning="Base learning rate"),
     "batch_tokens": Column(meaning="Batch size", unit="tokens"),
+    "sequence_length": Column(meaning="Sequence length", unit="tokens"),
+    "window": Column(meaning="Attention window", unit="tokens"),
     "precision": Column(meaning="Precision"),
     "corpus_hash": Column(meaning="Content hash of the corpus"),
     "tokens_per_second": Column(meaning="Training throughput", unit="tokens/s"),
@@ -90,8 +97,21 @@ _MEASURED = (
     "train_seconds",
 )
 
-# What a law may be fitted to.
-NUMERIC = (*_MEASURED, "tokens", "depth", "width", "learning_rate", "batch_tokens")
+# What a law may be fitted to, and what may be compared. The base learning rate is known to the study, not to the run.
+NUMERIC = (
+    *_MEASURED,
+    "tokens",
+    "depth",
+    "width",
+    "learning_rate",
+    "base_learning_rate",
+    "batch_tokens",
+    "sequence_length",
+    "window",
+)
+
+# How figures name the values of a column.
+_TITLES = {"architecture": "title", "variant": "parametrization_title"}
 
 # What every run of one fit must share; with two values of it, losses or compute are not on one scale.
 _ONE_OF = {
@@ -149,23 +169,24 @@ class RunTable:
         twice = runs["run_id"][runs["run_id"].duplicated()]
         if len(twice):
             raise UserError(f"run {twice.iloc[0]} is listed twice: one of its two directories is a copy; name only one")
-        measured = list(_MEASURED)
+        measured = [*_MEASURED, "base_learning_rate"]
         runs[measured] = runs[measured].apply(pd.to_numeric, errors="coerce").astype(float)
         table = pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
         numbers = [name for name in CURVE_COLUMNS if name != "run_id"]
         table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
         return cls(runs=runs, curves=table)
 
-    def titles(self) -> dict[str, str]:
-        """Architecture name → what to call it: its title, with the name added where two share a title."""
-        pairs = dict(zip(self.runs["architecture"], self.runs["title"], strict=True))
+    def titles(self, column: str = "architecture") -> dict[str, str]:
+        """Value of the column → what to call it: its title, with the value added where two share a title."""
+        if column not in _TITLES:
+            return {}
+        pairs = dict(zip(self.runs[column], self.runs[_TITLES[column]], strict=True))
         shared = {title for title in pairs.values() if list(pairs.values()).count(title) > 1}
         return {name: f"{title} ({name})" if title in shared else title for name, title in sorted(pairs.items())}
 
     def records(self) -> list[dict[str, Any]]:
         """The rows of `runs` as dictionaries of plain Python values, in order of architecture, depth and run id."""
-        ordered = self.runs.sort_values(["architecture", "depth", "run_id"])
-        return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
+        return records_of(self.runs.sort_values(["architecture", "depth", "run_id"]))
 
     def left_out(self) -> dict[str, str]:
         """Run id → why the run is not a point of the fit, for every run that is not."""
@@ -192,6 +213,10 @@ class RunTable:
         return points.sort_values(["architecture", "compute", "run_id"], ignore_index=True)
 
 
+def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
 def _directory_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
     status, result, provenance = directory.status(), directory.result(), directory.provenance()
     on_disk: State = result.verdict if result else status.state if status else "pending"
@@ -216,9 +241,10 @@ def _wandb_row(run: WandbRun) -> dict[str, Any]:
     return row | {"message": "", "git_dirty": False, "path": str(run.path.parent)}
 
 
-def _run_row(run_id: str, spec: RunSpec, result: Result | None, state: State) -> dict[str, Any]:
+def _run_row(identity: str, spec: RunSpec, result: Result | None, state: State) -> dict[str, Any]:
+    variant = _variant(spec.parametrization)
     return {
-        "run_id": run_id,
+        "run_id": identity,
         "architecture": spec.arch.name,
         "title": spec.arch.title or spec.arch.name,
         "depth": spec.scale.depth,
@@ -226,12 +252,24 @@ def _run_row(run_id: str, spec: RunSpec, result: Result | None, state: State) ->
         "tokens": result.tokens if result else spec.tokens,
         "state": state,
         "seed": spec.seed,
+        "recipe": run_id(dataclasses.replace(spec, seed=0)),
         "parametrization": spec.parametrization.name,
+        "parametrization_title": spec.parametrization.title or variant,
+        "variant": variant,
         "learning_rate": spec.optim.learning_rate,
         "batch_tokens": spec.optim.batch_tokens,
+        "sequence_length": spec.data.sequence_length,
+        "window": spec.arch.window,
         "precision": spec.precision,
         "corpus_hash": spec.data.content_hash,
     } | _measured(result)
+
+
+def _variant(spec: ParametrizationSpec) -> str:
+    """Its title, its name, and each option that is not as it is by default; a title alone sets rules apart as well."""
+    options = identity_fields(spec)
+    rules = " ".join([options.pop("name"), *(f"{name}={value}" for name, value in options.items())])
+    return f"{spec.title}: {rules}" if spec.title else rules
 
 
 def _measured(result: Result | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from analysis import formatting
 from analysis.compare import Comparison, LossGap
 from analysis.evidence import Evidence
+from analysis.gathered import Gathered
 from analysis.table import COLUMNS
 
 
@@ -111,11 +112,16 @@ def holdout_table(evidence: Evidence) -> TextTable:
     return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset(headers[1:6]))
 
 
-def run_table(evidence: Evidence) -> TextTable:
-    """Every run of the study in one line each, finished or not."""
+def run_table(found: Gathered, more: Sequence[str] = ()) -> TextTable:
+    """Every run of the study in one line each, finished or not; `more` are columns of numbers beside the usual ones."""
+
+    def of_column(name: str) -> Callable[[dict[str, object]], str]:
+        return lambda row: formatting.short(_float(row[name]))
+
     columns: dict[str, Callable[[dict[str, object]], str]] = {
         "Run": lambda row: str(row["run_id"]),
         "Depth": lambda row: str(row["depth"]),
+        **{COLUMNS[name].meaning: of_column(name) for name in more},
         "Parameters": lambda row: formatting.count(_float(row["parameters"])),
         "Tokens": lambda row: formatting.count(_float(row["tokens"])),
         "Compute (FLOPs)": lambda row: formatting.scientific(_float(row["compute"])),
@@ -123,8 +129,8 @@ def run_table(evidence: Evidence) -> TextTable:
         "State": lambda row: str(row["state"]),
         "Commit": lambda row: commit_text(row),
     }
-    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in evidence.table.records())
-    return TextTable(headers=tuple(columns), rows=cells, numeric=frozenset(list(columns)[1:6]))
+    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in found.table.records())
+    return TextTable(headers=tuple(columns), rows=cells, numeric=frozenset(list(columns)[1:-2]))
 
 
 def commit_text(row: dict[str, object]) -> str:

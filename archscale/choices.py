@@ -2,14 +2,16 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import yaml
+from rich.console import Group
 
-from archscale.compose import group_file, groups, load_config
-from archscale.registry import unknown
+from archscale.compose import group_file, groups, load_config, load_spec, parse_overrides
+from archscale.registry import UserError, unknown
 
 Rows = list[tuple[str, ...]]
+TABLE_6 = ("sp", "mup", "mup_pp")
 
 
 def choices_of(kind: str) -> Rows:
@@ -23,6 +25,31 @@ def choices_of(kind: str) -> Rows:
     if kind not in kinds:
         raise unknown("kind", kind, kinds)
     return kinds[kind]()
+
+
+def rules_table(kind: str, overrides: Sequence[str], *, as_table: bool) -> Group:
+    """Table 6 in the cell of the overrides: every parametrization without options, or the one they choose.
+
+    Raises:
+        UserError: for anything but parametrizations, and for overrides without a table.
+    """
+    from archscale.parametrizations.table import table_six
+
+    if kind != "parametrization" or not as_table:
+        raise UserError(
+            f"list {kind} takes neither overrides nor --table: write `archscale list {kind}`, or `archscale list "
+            "parametrization --table [KEY=VALUE …]`"
+        )
+    cell = ["scale=paper", "optim=paper", *overrides]
+    if "parametrization" in {override.get_key_element() for override in parse_overrides(overrides)}:
+        return table_six([load_spec(cell)])
+    plain = [name for name in groups()["parametrization"] if _rules(name) == name]
+    ordered = [*TABLE_6, *(name for name in plain if name not in TABLE_6)]
+    return table_six([load_spec([*cell, f"parametrization={name}"]) for name in ordered])
+
+
+def _rules(choice: str) -> str:
+    return load_config([f"parametrization={choice}"]).parametrization.name
 
 
 def _architectures() -> Rows:

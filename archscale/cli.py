@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,11 +18,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from archscale import __version__
+from archscale.check.command import check_app
 from archscale.paths import USER_CONF
 from archscale.registry import UserError
 
 if TYPE_CHECKING:
-    from archscale.study import Cell
+    from archscale.plan import Standing
+    from archscale.study import Cell, StudyCell
 
 app = typer.Typer(
     name="archscale",
@@ -81,11 +83,13 @@ def train(
 def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Run what a study is still missing. Interrupt it at any moment; the next call goes on from there."""
     from analysis.evidence import check_settings
+    from archscale.plan import check_budget
     from archscale.study import expand, load_study
 
     loaded = load_study(study)
     check_settings(loaded.reading)
     cells = expand(loaded, overrides or [])
+    check_budget(loaded, cells, _standing(cells, root))
     raise typer.Exit(_launch(loaded.name, cells, [*loaded.overrides, *(overrides or [])], root))
 
 
@@ -105,10 +109,11 @@ def plan(
         int | None, typer.Option("--width-multiple", metavar="M", help="Round solved widths to multiples of M.")
     ] = None,
     as_json: AsJson = False,
+    root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Show a study as a table before anything runs: widths, parameters, tokens, learning rates, FLOPs."""
+    """Show a study as tables before anything runs: widths, parameters, tokens, learning rates, FLOPs, memory, cost."""
     from analysis.evidence import check_settings
-    from archscale.plan import matching, plan_json, plan_table
+    from archscale.plan import matching, plan_json, plan_tables, speed_lines
     from archscale.plan import plan as make_plan
     from archscale.study import load_study
 
@@ -116,14 +121,17 @@ def plan(
     check_settings(loaded.reading)
     matched = matching(match, multiple, overrides or [])
     given = [*(overrides or []), *matched]
-    planned = make_plan(loaded, given)
+    planned = make_plan(loaded, given, lambda cells: _standing(cells, root))
     if as_json:
         _print_json(plan_json(planned))
         return
     console = _console()
-    console.print(plan_table(planned))
-    for note in planned.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+    for table in plan_tables(planned):
+        console.print(table)
+    for line in [*speed_lines(planned), *(f"note: {note}" for note in planned.notes)]:
+        console.print(line, highlight=False, markup=False)
+    if planned.over_budget:
+        console.print(f"over budget: {planned.over_budget}", highlight=False, markup=False)
     if matched:
         trains = shlex.join(["archscale", "sweep", study, *given])
         console.print(f"to train these: {trains}", highlight=False, markup=False)
@@ -190,9 +198,15 @@ def cancel(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROO
 def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Run failed runs again, from their checkpoints. Diverged runs stay: they are data."""
     from archscale.launch.control import cells_of, reopen_failed
-    from archscale.study import is_study, load_study
+    from archscale.plan import check_budget
+    from archscale.study import expand, is_study, load_study
 
-    cells = cells_of(target, overrides or [], root)
+    cells: Sequence[Cell]
+    if is_study(target):
+        cells = expand(load_study(target), overrides or [])
+        check_budget(load_study(target), cells, _standing(cells, root))
+    else:
+        cells = cells_of(target, [], root)
     if not reopen_failed(cells, root):
         _console().print(f"{target} has no failed runs")
         return
@@ -202,7 +216,7 @@ def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT
 
 @app.command()
 def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
-    """Fit the scaling laws of a study and write report.html, report.md, fits.json and the figures."""
+    """Answer a study's question from its runs: write report.html, report.md, fits.json and the figures."""
     from analysis.report import write_report
     from analysis.table import RunTable
     from archscale.launch.state import observe_cells
@@ -222,7 +236,7 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
         question=loaded.question,
         table=replace(table, runs=recount(table.runs, cells)),
         missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
-        fit_settings=loaded.reading,
+        settings=loaded.reading,
         out=study_folder(root, loaded.name),
     )
     _console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
@@ -230,6 +244,7 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory on this machine.")
 app.add_typer(bench_app, name="bench")
+app.add_typer(check_app, name="check")
 
 
 @bench_app.command("train")
@@ -237,53 +252,127 @@ def bench_train(
     architectures: Annotated[
         list[str] | None, typer.Argument(help="Which, the first being what others are compared with. Default: all.")
     ] = None,
-    parameters: Annotated[float, typer.Option(help="Non-embedding parameters; widths are solved for it.")] = 1e6,
+    parameters: Annotated[
+        str, typer.Option(help="Non-embedding parameters; widths are solved for it. Several: 1e6,4e6.")
+    ] = "1e6",
+    depth: Annotated[int, typer.Option(help="Layers.")] = 8,
+    heads: Annotated[int, typer.Option(help="Query heads.")] = 8,
+    head_dim: Annotated[int, typer.Option(help="Size of a head.")] = 16,
     length: Annotated[int, typer.Option(help="Tokens a sequence.")] = 512,
     sequences: Annotated[int, typer.Option(help="Sequences a step.")] = 4,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     rounds: Annotated[int, typer.Option(help="Steps each is timed for.")] = 5,
     window: Annotated[int, typer.Option(help="Tokens that windowed attention sees, in every architecture.")] = 128,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add the speeds to this file, for cluster.calibration=FILE.")
+    ] = None,
     by_token: Annotated[
         bool, typer.Option(help="Also time recurrences run token by token, and every operator's definition.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Time training steps of architectures of equal size, and the operators they are made of."""
+    from archscale.bench.calibrate import bench_sizes
     from archscale.bench.tables import bench_json, operator_table, train_table
-    from archscale.bench.train import TrainSettings, bench_train
+    from archscale.bench.train import TrainSettings, sizes
 
-    settings = TrainSettings(
-        parameters=parameters,
-        sequence_length=length,
-        sequences=sequences,
-        threads=threads,
-        rounds=rounds,
-        window=window,
-        device=device,
-        by_token=by_token,
-    )
-    report = bench_train(architectures, settings)
+    settings = [
+        TrainSettings(
+            parameters=size,
+            depth=depth,
+            heads=heads,
+            head_dim=head_dim,
+            sequence_length=length,
+            sequences=sequences,
+            threads=threads,
+            rounds=rounds,
+            window=window,
+            device=device,
+            precision=precision,
+            by_token=by_token,
+        )
+        for size in sizes(parameters)
+    ]
+    reports = bench_sizes(architectures, settings, calibration)
     if as_json:
-        _print_json(bench_json(report))
+        found = [bench_json(report) for report in reports]
+        _print_json(found[0] if len(found) == 1 else found)
         return
-    _console().print(train_table(report))
-    if report.operators:
-        _console().print(operator_table(report))
+    for report in reports:
+        _console().print(train_table(report))
+        if report.operators:
+            _console().print(operator_table(report))
+
+
+@bench_app.command("plan")
+def bench_plan_speed(
+    cells: Annotated[int, typer.Option(min=1, help="Cells of the study that is planned.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Time the planning of a large study, of few shapes and of as many widths as cells, and its memory."""
+    from archscale.bench.plan import bench_plan
+    from archscale.bench.tables import plan_speed_table
+
+    found = bench_plan(cells)
+    if as_json:
+        _print_json([asdict(row) for row in found])
+        return
+    _console().print(plan_speed_table(found))
+
+
+@bench_app.command("memory")
+def bench_memory(
+    architectures: Annotated[list[str] | None, typer.Argument(help="Which; all packaged ones without.")] = None,
+    resident: Annotated[bool, typer.Option(help="Also what a process of its own takes; Linux only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the peak memory of training steps on this CPU, against what `plan` predicts."""
+    from archscale.bench.memory import bench_memory
+    from archscale.bench.tables import memory_json, memory_table
+
+    rows = bench_memory(architectures, resident=resident)
+    if as_json:
+        _print_json(memory_json(rows))
+        return
+    _console().print(memory_table(rows))
 
 
 @app.command(name="list")
 def list_choices(
     kind: Annotated[str, typer.Argument(help="arch, study, law, parametrization, scale, data, mixer, …")],
+    overrides: Overrides = None,
+    as_table: Annotated[
+        bool, typer.Option("--table", help="Of parametrization: what its rules give in the cell of the overrides.")
+    ] = False,
 ) -> None:
     """List what can be chosen by name."""
-    from archscale.choices import choices_of
+    from archscale.choices import choices_of, rules_table
 
+    if as_table or overrides:
+        _console().print(rules_table(kind, overrides or [], as_table=as_table))
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     for row in choices_of(kind):
         table.add_row(*row)
     _console().print(table)
+
+
+def _standing(cells: "Sequence[StudyCell]", root: Path) -> "Standing":
+    """What runs under `root` have done of these cells, and how many go on at once."""
+    from archscale.launch import local  # noqa: F401  # registers the executor
+    from archscale.launch.executor import EXECUTORS
+    from archscale.launch.state import observe_cells
+    from archscale.plan import Standing
+
+    cluster, threads = cells[0].config.cluster, cells[0].spec.execution.threads
+    slots = EXECUTORS[cluster.name](cluster).slots(threads)
+    states = observe_cells(cells, root) if root.is_dir() else []
+    over = ("finished", "diverged")
+    left = {state.run_id: 0.0 if state.state in over else 1 - state.step / state.steps for state in states}
+    return Standing(left=left, parallel_runs=slots)
 
 
 def _launch(name: str, cells: "Sequence[Cell]", overrides: list[str], root: Path) -> int:
@@ -293,9 +382,11 @@ def _launch(name: str, cells: "Sequence[Cell]", overrides: list[str], root: Path
     from archscale.launch import local  # noqa: F401  # registers the executor
     from archscale.launch.executor import EXECUTORS
     from archscale.launch.orchestrator import Orchestrator
-    from archscale.study import plain_overrides
+    from archscale.study import StudyCell, plain_overrides
 
-    cluster = load_config(plain_overrides(overrides)).cluster
+    # Without what the cells add, a study's overrides need not be a configuration.
+    clusters = [cell.config.cluster for cell in cells if isinstance(cell, StudyCell)]
+    cluster = clusters[0] if clusters else load_config(plain_overrides(overrides)).cluster
     executor = EXECUTORS[cluster.name](cluster)
     console = _console()
     orchestrator = Orchestrator(root=root, cells=cells, executor=executor, restarts=cluster.restarts)

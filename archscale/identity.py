@@ -10,6 +10,7 @@ paths, resources and logging never split one run in two.
 import dataclasses
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 from archscale.spec import RunSpec
@@ -18,13 +19,9 @@ from archscale.spec import RunSpec
 def identity_fields(value: Any) -> Any:
     """Plain JSON types of what the hash sees: identity fields that differ from their defaults."""
     if dataclasses.is_dataclass(value):
-        kept = {}
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            if not field.metadata.get("identity", True) or _is_default(field, item):
-                continue
-            kept[field.name] = identity_fields(item)
-        return kept
+        kind: type = type(value)
+        items = ((name, getattr(value, name), default) for name, default in _identity_names(kind))
+        return {name: identity_fields(item) for name, item, default in items if item != default}
     if isinstance(value, tuple | list):
         return [identity_fields(item) for item in value]
     if isinstance(value, dict):
@@ -33,7 +30,12 @@ def identity_fields(value: Any) -> Any:
 
 
 def run_hash(spec: RunSpec) -> str:
-    text = json.dumps(identity_fields(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hash_of(identity_fields(spec))
+
+
+def hash_of(fields: Any) -> str:
+    """Ten hexadecimal digits of plain JSON types."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
@@ -51,9 +53,15 @@ def short_count(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _is_default(field: "dataclasses.Field[Any]", value: Any) -> bool:
-    if field.default is not dataclasses.MISSING:
-        return bool(field.default == value)
+@lru_cache
+def _identity_names(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass that are part of the identity, with their defaults."""
+    fields = [field for field in dataclasses.fields(kind) if field.metadata.get("identity", True)]
+    return tuple((field.name, _default(field)) for field in fields)
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
     if field.default_factory is not dataclasses.MISSING:
-        return bool(field.default_factory() == value)
-    return False
+        return field.default_factory()
+    # Without a default this is MISSING, which no value equals.
+    return field.default

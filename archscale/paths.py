@@ -6,6 +6,7 @@
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import archscale
@@ -14,6 +15,7 @@ from archscale.registry import UserError
 USER_CONF = "ARCHSCALE_CONF"
 
 
+@lru_cache
 def packaged(kind: str) -> Path:
     """The folder `conf` or `sweeps`: inside an installed wheel, or at the top of a checkout."""
     package = Path(archscale.__file__).parent

@@ -12,9 +12,8 @@ is not run again, and extending a list adds just the new cells.
 """
 
 import itertools
-import re
-from collections.abc import Sequence
-from dataclasses import field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic.dataclasses import dataclass
 
-from archscale.compose import RunConfig, load_config, parse_overrides, quoted, resolve
+from archscale.compose import (
+    Composer,
+    HydraText,
+    RunConfig,
+    Setting,
+    parse_overrides,
+    plain_setting,
+    resolve,
+    settings_of,
+)
 from archscale.identity import run_id
 from archscale.paths import packaged
 from archscale.registry import UserError, unknown
@@ -38,6 +46,7 @@ from archscale.spec import (
     check_name,
     from_mapping,
 )
+from archscale.trunks import steps_to_keep
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -133,24 +142,32 @@ def load_study(name_or_path: str) -> Study:
     return from_mapping(Study, {"name": path.stem} | given, where=f"study {path.stem}")
 
 
-def expand(study: Study, extra: Sequence[str] = ()) -> list[StudyCell]:
+def expand(
+    study: Study, extra: Sequence[str] = (), visit: Callable[[StudyCell], None] | None = None
+) -> list[StudyCell]:
     """The cells of a study, each once; `extra` overrides win over the study's own.
+
+    `visit` is called with each cell while what counting its model has built is still at hand.
 
     Raises:
         UserError: when a cell is impossible, naming the cell.
     """
     replaced = {override.get_key_element() for override in parse_overrides(extra)}
-    axes: list[list[tuple[str, ...]]] = [
-        [(_override(key, value),) for value in values] for key, values in study.product.items() if key not in replaced
+    axes: list[list[tuple[Setting, ...]]] = [
+        [(plain_setting(key, value),) for value in values]
+        for key, values in study.product.items()
+        if key not in replaced
     ]
     zipped = {key: values for key, values in study.zip.items() if key not in replaced}
     if zipped:
-        axes.append([tuple(map(_override, zipped, row)) for row in zip(*zipped.values(), strict=True)])
+        axes.append([tuple(map(plain_setting, zipped, row)) for row in zip(*zipped.values(), strict=True)])
     cells: dict[str, StudyCell] = {}
+    composer, common, last = Composer(), settings_of(study.overrides), settings_of(extra)
     for combination in itertools.product(*axes):
-        own = tuple(itertools.chain.from_iterable(combination))
+        settings = list(itertools.chain.from_iterable(combination))
+        own = tuple(setting.text for setting in settings)
         try:
-            config = load_config([*study.overrides, *own, *extra])
+            config = composer.config([*common, *settings, *last])
             spec = resolve(config)
         except UserError as error:
             if not own:
@@ -158,12 +175,26 @@ def expand(study: Study, extra: Sequence[str] = ()) -> list[StudyCell]:
             raise UserError(f"study {study.name}, cell {' '.join(own)}: {error}") from None
         identity = run_id(spec)
         twin = cells.setdefault(identity, StudyCell(run_id=identity, overrides=own, config=config, spec=spec))
+        if visit is not None:
+            visit(twin)
         if twin.spec != spec:
             raise UserError(
                 f"study {study.name}: cells {' '.join(twin.overrides)} and {' '.join(own)} are one run, since they "
                 "differ only in how it is carried out (execution, wandb, paths): take that key out of product and zip"
             )
-    return list(cells.values())
+    return list(keeping_trunks(cells).values())
+
+
+def keeping_trunks(cells: Mapping[str, StudyCell]) -> dict[str, StudyCell]:
+    """The same cells, by run id, where those that share a trunk know at which steps the others leave it."""
+    keep = steps_to_keep({identity: cell.spec for identity, cell in cells.items()})
+    kept = dict(cells)
+    for identity, steps in keep.items():
+        spec = cells[identity].spec
+        together = tuple(sorted({*spec.execution.branch_steps, *steps}))
+        execution = replace(spec.execution, branch_steps=together)
+        kept[identity] = replace(cells[identity], spec=replace(spec, execution=execution))
+    return kept
 
 
 def expand_multirun(overrides: Sequence[str]) -> list[StudyCell]:
@@ -186,29 +217,3 @@ def expand_multirun(overrides: Sequence[str]) -> list[StudyCell]:
 def plain_overrides(overrides: Sequence[str]) -> list[str]:
     """Without the ones that have several values."""
     return [text for text in overrides if not parse_overrides([text])[0].is_sweep_override()]
-
-
-class HydraText(str):
-    """A value that is in Hydra's override grammar already."""
-
-
-def _override(key: str, value: Any) -> str:
-    return f"{key}={_grammar(value)}"
-
-
-def _grammar(value: Any) -> str:
-    """A YAML value in Hydra's override grammar."""
-    if isinstance(value, HydraText):
-        return value
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_grammar(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_grammar, value)) + "]"
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value)
-    if isinstance(value, str) and (not plain or value.lower() in ("null", "true", "false", "nan", "inf")):
-        return quoted(value)
-    return str(value)

@@ -1,7 +1,6 @@
 import pytest
 
-from archscale import compose
-from archscale.compose import RunConfig, groups, load_config, load_spec, normalised_stack
+from archscale.compose import RunConfig, compose_groups, groups, load_config, load_spec, normalised_stack
 from archscale.identity import run_id
 from archscale.registry import UserError
 from archscale.scaling.count import count_parameters
@@ -14,11 +13,11 @@ def test_every_choice_of_every_group_composes():
 
 
 def test_hydra_is_asked_once_per_choice_of_groups(monkeypatch):
-    compose._compose_groups.cache_clear()
+    compose_groups.cache_clear()
     for seed in range(3):
         for arch in ("transformer_pp", "sambay"):
             load_config([f"arch={arch}", f"seed={seed}"])
-    assert compose._compose_groups.cache_info().misses == 2
+    assert compose_groups.cache_info().misses == 2
 
 
 def test_a_value_set_in_one_cell_does_not_leak_into_the_next():

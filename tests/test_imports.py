@@ -11,13 +11,13 @@ FILES = sorted([*ROOT.glob("archscale/**/*.py"), *ROOT.glob("analysis/**/*.py")]
 # Who may be imported by whom, by package below archscale; lower layers never import higher ones.
 LAYERS = [
     {"registry", "spec", "identity", "paths"},
-    {"parametrizations", "ops", "runlog"},
+    {"parametrizations", "ops", "runlog", "trunks"},
     {"model"},
     {"scaling", "data"},
     {"compose"},
     {"study"},
     {"plan"},
-    {"train", "generate", "evaluate", "bench"},
+    {"train", "generate", "evaluate", "bench", "check"},
     {"launch"},
     {"display", "choices"},
     {"cli"},

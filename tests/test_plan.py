@@ -1,8 +1,24 @@
+import json
+from collections import Counter
+
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from archscale.plan import matching, plan, plan_json, plan_table, recount, setting_of, short_scientific
+from archscale.compose import compose_groups, composer
+from archscale.plan import cells as plan_cells
+from archscale.plan import (
+    matching,
+    plan,
+    plan_json,
+    plan_table,
+    plan_tables,
+    recount,
+    setting_of,
+    short_scientific,
+)
 from archscale.registry import UserError
+from archscale.scaling import count, survey
 from archscale.study import Study, expand
 
 FAST = ("scale.tokens=65536", "scale.tokens_per_param=null")
@@ -154,3 +170,115 @@ def test_what_is_no_number_and_no_architecture_is_refused(wanted):
 
 def test_numbers_are_short():
     assert [short_scientific(number) for number in (7.14e10, 0.004, 1.0)] == ["7.1e10", "4.0e-3", "1.0e0"]
+
+
+REQUIRED = [
+    "arch",
+    "depth",
+    "width",
+    "parameters",
+    "non_embedding_parameters",
+    "tokens",
+    "batch_tokens",
+    "steps",
+    "learning_rate",
+    "hidden_learning_rate",
+    "flops",
+    "flops_accounting",
+    "paper_parameters",
+    "paper_tokens",
+    "module_tokens",
+    "warmup_steps",
+    "weight_decay",
+    "memory_bytes",
+    "device_hours",
+    "cost",
+    "cost_basis",
+    "saved_flops",
+]
+PAPER = ("scale=paper", "optim=paper", "data=slimpajama")
+
+
+def test_the_plan_of_the_papers_figure_has_what_scripts_need():
+    study = Study(name="s", overrides=PAPER, product={"arch": ["transformer_pp", "sambay"], "scale.depth": [8, 16, 24]})
+    cells = plan_json(plan(study))["cells"]
+    json.dumps(cells, allow_nan=False)
+    for cell in cells:
+        assert set(REQUIRED) <= set(cell)
+        kinds = sum(cell[f"{kind}_parameters"] for kind in ("mixer", "mlp", "norm"))
+        assert kinds == cell["non_embedding_parameters"]
+        assert kinds + cell["embedding_parameters"] + cell["head_parameters"] == cell["parameters"]
+        assert cell["memory_bytes"] == cell["memory"]["peak"] > cell["memory"]["parameters"] == 4 * cell["parameters"]
+        assert abs(cell["tokens"] - cell["paper_tokens"]) <= cell["batch_tokens"] / 2
+    sambay = {cell["depth"]: cell for cell in cells if cell["arch"] == "sambay"}
+    assert [round(sambay[depth]["paper_tokens"] / 1e9, 1) for depth in (8, 16, 24)] == [12.7, 101.4, 342.1]
+    assert [round(sambay[depth]["module_tokens"] / 1e9, 1) for depth in (8, 16, 24)] == [13.0, 103.0, 346.2]
+
+
+def test_tokens_that_are_given_are_the_same_by_every_count():
+    for run in plan(TWO).runs:
+        assert run.paper_tokens == run.module_tokens == run.tokens == 65536
+
+
+def test_an_architecture_without_nominal_counts_is_planned_by_its_modules(monkeypatch):
+    from archscale.model.mixers import MIXERS
+    from archscale.model.mixers.base import Mixer
+
+    monkeypatch.setattr(MIXERS["attention"], "nominal_weights", classmethod(Mixer.nominal_weights.__func__))
+    (run,) = plan(Study(name="s")).runs
+    assert run.paper_parameters is run.paper_tokens is None
+    assert run.module_tokens == pytest.approx(run.tokens, abs=run.batch_tokens)
+    with pytest.raises(UserError, match="scale.token_count=modules"):
+        plan(Study(name="s", overrides=("scale.token_count=paper",)))
+
+
+def test_totals_are_of_each_architecture_and_of_all():
+    planned = plan(TWO, ["cluster.peak_flops_per_second=1e12", "cluster.mfu=0.5", "cluster.device_hour_price=2"])
+    first, second, whole = plan_json(planned)["totals"]
+    assert [row["arch"] for row in (first, second, whole)] == ["transformer_pp", "sambay", "all"]
+    for key in ("runs", "tokens", "flops", "device_hours", "cost"):
+        assert whole[key] == pytest.approx(first[key] + second[key])
+    assert first["flops"] == sum(run.flops for run in planned.runs if run.arch == "transformer_pp")
+    assert whole["cost"] == pytest.approx(2 * whole["device_hours"])
+
+
+def test_every_table_fits_80_columns_at_the_papers_sizes():
+    price = ["cluster.peak_flops_per_second=312e12", "cluster.mfu=0.4", "cluster.device_hour_price=2"]
+    product = {"arch": ["transformer_pp", "phi4_mini_flash"], "scale.depth": [8, 24]}
+    planned = plan(Study(name="s", overrides=(*PAPER, "arch.window=128"), product=product), price)
+    with (console := Console(width=200)).capture() as capture:
+        for table in plan_tables(planned):
+            console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert sum("d24 w3072" in line for line in lines) == 3
+
+
+def test_a_study_composes_and_counts_each_choice_once(monkeypatch):
+    """300 cells of two architectures, three depths and fifty seeds."""
+    calls = Counter()
+
+    def counting(module, name):
+        original = getattr(module, name)
+
+        def counted(*args, **kwargs):
+            calls[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, counted)
+
+    compose_groups.cache_clear()
+    counting(composer, "_validated")
+    counting(count, "_distinct_layers")
+    counting(plan_cells, "training_memory")
+    monkeypatch.setattr(count, "_COUNTS", count.Remembered())
+    monkeypatch.setattr(count, "_LAYERS", {})
+    monkeypatch.setattr(survey, "_SURVEYS", count.Remembered())
+    product = {"scale.depth": [8, 12, 16], "arch": ["transformer_pp", "sambay"], "seed": list(range(50))}
+    assert len(plan(Study(name="s", overrides=(*PAPER,), product=product)).runs) == 300
+    assert compose_groups.cache_info().misses <= 3  # of the two architectures, and of the base point's alone
+    # A shape is built once, and once more for the base point of the tokens that its modules would give.
+    assert calls["_distinct_layers"] <= 7
+    assert calls["training_memory"] == 6
+    # Three depths and fifty seeds for each architecture's choice of groups, and every other section once for each.
+    assert calls["_validated"] <= 2 * (3 + 50) + 3 * 12

@@ -1,11 +1,14 @@
 """The tables and the JSON of benchmark reports."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from rich.table import Table
 
+from archscale.bench.memory import MemoryRow
+from archscale.bench.plan import PlanTime
 from archscale.bench.train import TrainReport
 from archscale.identity import short_count
 
@@ -43,6 +46,40 @@ def operator_table(report: TrainReport) -> Table:
         milliseconds = (f"{seconds * 1e3:.1f}" for seconds in (row.seconds, row.reference_seconds))
         table.add_row(row.operator, row.shape, *milliseconds, f"{row.ratio:.1f}")
     return table
+
+
+def plan_speed_table(rows: Sequence[PlanTime]) -> Table:
+    table = _table("planning a study; memory is the peak of the whole process so far")
+    for heading in ("study", "cells", "seconds", "MB"):
+        table.add_column(heading, justify="left" if heading == "study" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(row.study, str(row.cells), f"{row.seconds:.1f}", f"{row.peak_bytes / 1e6:.0f}")
+    return table
+
+
+def memory_table(rows: Sequence[MemoryRow]) -> Table:
+    """Fits 80 columns, with resident memory too."""
+    table = _table("peak of a training step in MB: held by torch, and predicted")
+    resident = any(row.resident_bytes is not None for row in rows)
+    headings = ["arch", "size", "params", "re-\ncompute", "measured", "predicted", "error"]
+    for heading in [*headings, *(["resident"] if resident else [])]:
+        table.add_column(heading, justify="left" if heading in ("arch", "size") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.arch,
+            row.size,
+            short_count(row.parameters),
+            "yes" if row.recompute else "no",
+            f"{row.measured_bytes / 1e6:,.0f}",
+            f"{row.predicted_bytes / 1e6:,.0f}",
+            f"{100 * row.error:+.1f}%",
+            *([f"{row.resident_bytes / 1e6:,.0f}"] if row.resident_bytes is not None else []),
+        )
+    return table
+
+
+def memory_json(rows: Sequence[MemoryRow]) -> list[dict[str, Any]]:
+    return [asdict(row) | {"error": row.error} for row in rows]
 
 
 def bench_json(report: TrainReport) -> dict[str, Any]:

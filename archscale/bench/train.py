@@ -29,6 +29,7 @@ from archscale.train.setup import choose_device
 VOCABULARY = 256
 FIRST = "transformer_pp"
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,12 @@ class TrainSettings:
     rounds: int = 5
     threads: int = 2
     device: str = "cpu"
+    precision: str = "float32"
     by_token: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "window", "sequence_length", "sequences", "rounds", "threads"):
+        sizes = ("depth", "heads", "head_dim", "window", "sequence_length", "sequences")
+        for name in ("parameters", *sizes, "rounds", "threads"):
             value = getattr(self, name)
             if not math.isfinite(value):
                 raise UserError(f"{name} = {value}: it must be a finite number, e.g. 1e6")
@@ -56,6 +59,8 @@ class TrainSettings:
                 raise UserError(f"{name.replace('_', ' ')} = {value}: it must be at least 1")
         if self.device not in DEVICES:
             raise unknown("device", self.device, DEVICES)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +140,7 @@ class _Trainer:
         shape = (settings.sequences, 2 * settings.sequence_length + 1)
         self.tokens_BT = torch.randint(0, VOCABULARY, shape, generator=generator).to(device)
         self.length = settings.sequence_length
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
     def __call__(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -158,7 +164,20 @@ class _Trainer:
         return sum(kept.values()) / (len(self.tokens_BT) * length)
 
     def _loss(self, length: int) -> Tensor:
-        return self.model.loss(self.tokens_BT[:, :length], self.tokens_BT[:, 1 : length + 1])
+        with self.autocast:
+            return self.model.loss(self.tokens_BT[:, :length], self.tokens_BT[:, 1 : length + 1])
+
+
+def sizes(text: str) -> list[float]:
+    """1e6,4e6 as numbers.
+
+    Raises:
+        UserError: for what is none.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"parameters = {text}: give a number, or several with commas, e.g. 1e6,4e6") from None
 
 
 def model_spec(name: str, settings: TrainSettings) -> ModelSpec:

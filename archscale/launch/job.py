@@ -18,6 +18,7 @@ from pathlib import Path
 from archscale.launch.claim import HELD_BY_ANOTHER, Claim, claim
 from archscale.registry import UserError
 from archscale.runlog.directory import Failure, Result, RunDirectory, Status
+from archscale.runlog.files import write_atomically
 from archscale.runlog.metrics import MetricsFile
 from archscale.runlog.progress import Progress
 from archscale.runlog.provenance import write_provenance
@@ -85,10 +86,12 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
     from archscale.ops.selective_scan import selective_scan_form
     from archscale.train.loop import train
     from archscale.train.setup import set_up
+    from archscale.train.trunk import TrunkStates, find_start
 
     directory = taken.directory
     _remove_torn_checkpoints(directory)
-    write_provenance(taken.path)
+    resumed = directory.checkpoint_path.exists()
+    write_provenance(taken.path, trunk=directory.provenance().get("trunk") if resumed else None)
     spec = directory.spec()
     bench = set_up(spec, directory.path.parent, halvings=out_of_memory_attempts(directory))
     if spec.execution.backend == "auto" and bench.device.type == "cpu":
@@ -110,7 +113,22 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
             metrics.append(row)
             wandb.log(row)
 
-        result = train(bench, directory.checkpoint_path, log=log, should_stop=should_stop, progress=progress)
+        start = find_start(bench, directory)
+        if start is not None:
+            print(f"the first {start.step} steps are those of {start.run}", flush=True)  # noqa: T201
+            for row in start.metrics:
+                log(row)
+            write_provenance(taken.path, trunk=start.origin)
+            # Last, because a run with a checkpoint looks for no other start.
+            write_atomically(directory.checkpoint_path, start.checkpoint)
+        result = train(
+            bench,
+            directory.checkpoint_path,
+            log=log,
+            should_stop=should_stop,
+            progress=progress,
+            keep=TrunkStates(bench, directory.path).keep,
+        )
         if result is not None:
             directory.write_result(result)
             wandb.summarize(asdict(result))
@@ -127,8 +145,9 @@ def out_of_memory_attempts(directory: RunDirectory) -> int:
 
 def _remove_torn_checkpoints(directory: RunDirectory) -> None:
     """Left by a process that was killed while it wrote one."""
-    for leftover in directory.path.glob(f".{directory.checkpoint_path.name}.*"):
-        leftover.unlink()
+    for pattern in (f".{directory.checkpoint_path.name}.*", "branches/.*"):
+        for leftover in directory.path.glob(pattern):
+            leftover.unlink()
 
 
 @contextmanager

@@ -28,7 +28,10 @@ def initialize(model: LanguageModel, spec: RunSpec) -> None:
         if parameter.own is not None:
             parameter.own(values, generator)
         else:
-            _fill(values, parametrization.rule(parameter.role, at, base).init, parameter.fan_in, generator, name)
+            rule = parametrization.rule(parameter.role, at, base)
+            _fill(values, rule.init, parameter.fan_in, generator, name)
+            if parameter.output:
+                values.mul_(rule.output_factor)
         parameter.copy_(values)
 
 

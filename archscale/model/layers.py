@@ -7,7 +7,7 @@ Shapes: B batch, T positions, D width.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -19,26 +19,36 @@ Scheme = Callable[[Tensor, Generator], Any]
 
 
 class Parameter(nn.Parameter):
-    """`own` fills the tensor in place; where it is set it is used under every parametrization."""
+    """`own` fills the tensor in place; where it is set it is used under every parametrization.
+
+    `output` marks a matrix whose product joins the residual stream.
+    """
 
     role: Role
     fan_in: int | None
     own: Scheme | None
+    output: bool
 
     def __new__(
-        cls, shape: tuple[int, ...], *, role: Role, fan_in: int | None = None, own: Scheme | None = None
+        cls,
+        shape: tuple[int, ...],
+        *,
+        role: Role,
+        fan_in: int | None = None,
+        own: Scheme | None = None,
+        output: bool = False,
     ) -> "Parameter":
         if role == "hidden" and fan_in is None:
             raise ValueError("a hidden parameter needs its fan_in")
         parameter = super().__new__(cls, torch.empty(shape))
-        parameter.role, parameter.fan_in, parameter.own = role, fan_in, own
+        parameter.role, parameter.fan_in, parameter.own, parameter.output = role, fan_in, own, output
         return parameter
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
         # nn.Parameter would call the class with the tensor and lose the role.
         if id(self) not in memo:
             copy = nn.Parameter.__new__(type(self), self.detach().clone(), self.requires_grad)
-            copy.role, copy.fan_in, copy.own = self.role, self.fan_in, self.own
+            copy.role, copy.fan_in, copy.own, copy.output = self.role, self.fan_in, self.own, self.output
             memo[id(self)] = copy
         found: Parameter = memo[id(self)]
         return found
@@ -67,10 +77,17 @@ class Linear(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, role: Role = "hidden", own: Scheme | None = None, bias: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        role: Role = "hidden",
+        own: Scheme | None = None,
+        bias: bool = False,
+        output: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = Parameter((outputs, inputs), role=role, fan_in=inputs, own=own)
+        self.weight = Parameter((outputs, inputs), role=role, fan_in=inputs, own=own, output=output)
         self.bias = vector(outputs, zeros) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,6 +108,9 @@ class Embedding(nn.Module):
 class RMSNorm(nn.Module):
     """y = x / √(mean(x²) + ε) ⊙ gain, computed in the dtype of the gain, float32. Zhang & Sennrich 2019."""
 
+    # Square, mean, scale, gain.
+    flops_per_number: ClassVar[int] = 4
+
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.gain = vector(width, ones)
@@ -102,6 +122,9 @@ class RMSNorm(nn.Module):
 
 class LayerNorm(nn.Module):
     """y = (x − mean(x)) / √(var(x) + ε) ⊙ gain + shift, in the dtype of the gain. Ba et al. 2016 (arXiv 1607.06450)."""
+
+    # Mean, difference, square, variance, scale, gain, shift.
+    flops_per_number: ClassVar[int] = 7
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -123,7 +146,7 @@ class SwiGLU(nn.Module):
         # Two matrices rather than one split in half: the halves' gradients would be copied together again.
         self.gate = Linear(width, inner)
         self.up = Linear(width, inner)
-        self.down = Linear(inner, width)
+        self.down = Linear(inner, width, output=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """y, and the linear half x W_upᵀ, which a later layer may read as its memory."""

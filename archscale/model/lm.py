@@ -16,13 +16,13 @@ from torch.nn.functional import linear
 from archscale.model.block import Block
 from archscale.model.cache import Cache, MixerCache, Prompt
 from archscale.model.layers import NORMS, Embedding, Linear
-from archscale.model.mixers import MIXERS, Place, Shared, StepShared, build_mixer
-from archscale.model.stack import expand
+from archscale.model.mixers import Place, Shared, StepShared
+from archscale.model.placing import checked_layers, place_mixers
 from archscale.ops.backend import Backend
 from archscale.ops.cross_entropy import cross_entropy
 from archscale.ops.segments import Segments
 from archscale.parametrizations import Multipliers, of_run
-from archscale.registry import UserError, unknown
+from archscale.registry import UserError
 from archscale.spec import ArchSpec, RunSpec, ScaleSpec
 
 NEUTRAL = Multipliers(residual=1.0, logits=1.0)
@@ -30,13 +30,14 @@ NEUTRAL = Multipliers(residual=1.0, logits=1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """The part of a run that a model depends on."""
+    """The part of a run that a model depends on; `recompute` as in `ExecutionSpec`."""
 
     arch: ArchSpec
     scale: ScaleSpec
     vocab_size: int
     multipliers: Multipliers = NEUTRAL
     backend: Backend = "auto"
+    recompute: bool = False
 
     @classmethod
     def of_run(cls, spec: RunSpec) -> "ModelSpec":
@@ -47,6 +48,7 @@ class ModelSpec:
             vocab_size=spec.data.vocab_size,
             multipliers=parametrization.multipliers(at, base),
             backend=spec.execution.backend,
+            recompute=spec.execution.recompute,
         )
 
 
@@ -61,17 +63,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.spec = spec = ModelSpec.of_run(spec) if isinstance(spec, RunSpec) else spec
         arch, width = spec.arch, spec.scale.width
-        for name in arch.mixers:
-            if name not in MIXERS:
-                raise unknown("mixer", name, MIXERS, hint=f"It has options in arch.mixers of arch {arch.name}.")
-        self.layers = expand(arch, spec.scale.depth)
-        used = sorted({layer.mixer for layer in self.layers})
-        for name in arch.mixers:
-            if name not in used:
-                raise UserError(
-                    f"arch.mixers.{name} has options, but no layer of arch {arch.name} is one: give options to "
-                    f"{', '.join(used)}, or leave these out"
-                )
+        self.layers = checked_layers(arch, spec.scale.depth)
         self.embedding = Embedding(spec.vocab_size, width)
         self.blocks = nn.ModuleList(self._blocks())
         self.norm = NORMS[arch.norm](width, arch.norm_eps)
@@ -81,8 +73,10 @@ class LanguageModel(nn.Module):
         """logits_BTV in float32 (float64 for a float64 model)."""
         x_BTD = self.embedding(tokens_BT)
         shared: Shared = {}
-        for block in self.blocks:
-            x_BTD = block(x_BTD, shared, segments)
+        recompute = self.spec.recompute and torch.is_grad_enabled()
+        for block in self._stack():
+            run = block.recomputed if recompute else block
+            x_BTD = run(x_BTD, shared, segments)
         return self._logits(x_BTD)
 
     def loss(
@@ -149,30 +143,19 @@ class LanguageModel(nn.Module):
         return linear(x, weight_VD).to(weight_VD.dtype)
 
     def _blocks(self) -> list[Block]:
-        arch, scale, blocks = self.spec.arch, self.spec.scale, []
-        shared_widths: dict[str, int] = {}
-        kv_head_dim: int | None = None
-        for index, layer in enumerate(self.layers):
-            place = Place(
-                layer=index,
-                width=scale.width,
-                writes=frozenset(layer.write),
-                shared_widths=dict(shared_widths),
-                kv_head_dim=kv_head_dim,
-                norm_eps=arch.norm_eps,
-                backend=self.spec.backend,
-            )
-            mixer = build_mixer(layer, place, arch, scale)
-            mlp_writes = frozenset(layer.mlp_write)
-            block = Block(
-                mixer, arch, width=scale.width, residual=self.spec.multipliers.residual, mlp_writes=mlp_writes
-            )
-            if "kv" in layer.write:
-                kv_head_dim = mixer.kv_head_dim
-            shared_widths |= {name: mixer.shared_width(name) for name in layer.write}
-            shared_widths |= dict.fromkeys(mlp_writes, arch.mlp_ratio * scale.width)
-            blocks.append(block)
-        return blocks
+        spec, arch, width = self.spec, self.spec.arch, self.spec.scale.width
+        common = Place(
+            layer=0,
+            width=width,
+            norm_eps=arch.norm_eps,
+            score_factor=spec.multipliers.attention,
+            backend=spec.backend,
+        )
+        mixers = place_mixers(arch, spec.scale, self.layers, common)
+        return [
+            Block(mixer, arch, width=width, residual=spec.multipliers.residual, mlp_writes=frozenset(layer.mlp_write))
+            for layer, mixer in zip(self.layers, mixers, strict=True)
+        ]
 
 
 def _checked_prompt(tokens_BT: Tensor, lengths_B: Tensor | Sequence[int] | None) -> Prompt:

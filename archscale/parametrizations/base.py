@@ -21,10 +21,11 @@ class Shape:
     depth: int
     width: float
     tied: bool = True
+    head_dim: float = 128.0
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or self.width <= 0:
-            raise ValueError(f"depth = {self.depth}, width = {self.width}: both must be positive")
+        if self.depth < 1 or self.width <= 0 or self.head_dim <= 0:
+            raise ValueError(f"depth, width, head_dim = {self.depth}, {self.width}, {self.head_dim}: all positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,19 +38,24 @@ class Init:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How parameters of one role start and learn; learning rates are multiples of the run's global rate."""
+    """How parameters of one role start and learn; learning rates are multiples of the run's global rate.
+
+    `output_factor` is on the initial values of output projections: matrices whose product joins the residual stream.
+    """
 
     init: Init
     learning_rate_multiplier: float
     weight_decay: bool
+    output_factor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Multipliers:
-    """Factors in the forward pass: on every residual branch, and on the logits."""
+    """Factors in the forward pass: on every residual branch, on the logits, on attention's scores beside 1/√K."""
 
     residual: float
     logits: float
+    attention: float = 1.0
 
 
 class Parametrization(Protocol):

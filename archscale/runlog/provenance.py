@@ -7,6 +7,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ COMMAND = "ARCHSCALE_COMMAND"
 """Environment variable in which an executor tells a job the command that its user gave."""
 
 
-def write_provenance(folder: Path) -> None:
-    """Write provenance.json, packages.txt and, in a changed git checkout, diff.patch."""
+def write_provenance(folder: Path, *, trunk: Mapping[str, Any] | None = None) -> None:
+    """Write provenance.json, packages.txt and, in a changed git checkout, diff.patch.
+
+    `trunk` says which run computed the first steps, where it was another one.
+    """
     code = git_state(Path(archscale.__file__).parent)
     diff = code.pop("diff")
     values = code | {
@@ -32,6 +36,8 @@ def write_provenance(folder: Path) -> None:
         "command": os.environ.get(COMMAND) or shlex.join(sys.orig_argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if trunk is not None:
+        values["trunk"] = dict(trunk)
     write_json(folder / "provenance.json", values)
     packages = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     write_atomically(folder / "packages.txt", "\n".join(packages) + "\n")

@@ -8,9 +8,13 @@ So a decoder-decoder stack has exactly d/4 of each of its four kinds. Ren et al.
 and Appendix C, whose token counts come from this; its public code counts Gated DeltaNet's memory as 2w, not 1.5w.
 """
 
-from archscale.model.mixers import MIXERS
-from archscale.model.mixers.base import NominalSizes
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from archscale.spec import ArchSpec, ScaleSpec
+
+if TYPE_CHECKING:
+    from archscale.model.mixers.base import NominalSizes
 
 
 def nominal_count(arch: ArchSpec, scale: ScaleSpec) -> float:
@@ -19,12 +23,11 @@ def nominal_count(arch: ArchSpec, scale: ScaleSpec) -> float:
     Raises:
         UserError: for a mixer without such a formula, or an unknown one.
     """
-    sizes = NominalSizes(
-        width=scale.width,
-        attention=scale.num_heads * scale.head_dim,
-        head_group=arch.head_group,
-    )
-    sizes = NominalSizes(**{**vars(sizes), "memory": _memory(arch, sizes)})
+    from archscale.model.mixers import MIXERS
+    from archscale.model.mixers.base import NominalSizes
+
+    sizes = NominalSizes(width=scale.width, attention=scale.num_heads * scale.head_dim, head_group=arch.head_group)
+    sizes = replace(sizes, memory=_memory(arch, sizes))
     mixers = 0.0
     for span, length in zip(arch.stack, _lengths(arch, scale.depth), strict=True):
         tile = sum(MIXERS[layer.mixer].nominal_weights(sizes) for layer in span.tile) / len(span.tile)
@@ -33,15 +36,18 @@ def nominal_count(arch: ArchSpec, scale: ScaleSpec) -> float:
 
 
 def _lengths(arch: ArchSpec, depth: int) -> list[float]:
+    """Layers of every span: halves, and what they leave for the rest, or for the spans of a fixed number without it."""
     spans = [span.span for span in arch.stack]
-    if not {"half", "rest"} & {span for span in spans if isinstance(span, str)}:
-        return [float(span) for span in spans if isinstance(span, int)]
-    half = depth / 2 if "half" in spans else 0.0
-    lengths = {"half": half, "rest": depth - half * spans.count("half")}
-    return [lengths[span] if isinstance(span, str) else 0.0 for span in spans]
+    left = depth - depth / 2 * spans.count("half")
+    fixed = sum(span for span in spans if isinstance(span, int))
+    share = 0.0 if "rest" in spans or not fixed else left / fixed
+    lengths = {"half": depth / 2, "rest": left}
+    return [lengths[span] if isinstance(span, str) else share * span for span in spans]
 
 
-def _memory(arch: ArchSpec, sizes: NominalSizes) -> float:
+def _memory(arch: ArchSpec, sizes: "NominalSizes") -> float:
+    from archscale.model.mixers import MIXERS
+
     for layer in (layer for span in arch.stack for layer in span.tile):
         if "memory" in layer.mlp_write:
             return arch.mlp_ratio * sizes.width

@@ -10,7 +10,7 @@ identity.py. Every field with a default is left out of the hash while it has tha
 from archscale.spec.accounting import FlopsAccounting
 from archscale.spec.architecture import ArchSpec, LayerSpec, SpanSpec
 from archscale.spec.base import NOT_IDENTITY, STRICT, Scalar, check_name
-from archscale.spec.parsing import from_json, from_mapping, to_json
+from archscale.spec.parsing import fields_of, from_fields, from_json, from_mapping, to_json
 from archscale.spec.run import (
     AdamWChoice,
     DataChoice,
@@ -48,6 +48,8 @@ __all__ = [
     "WandbSpec",
     "check_depth",
     "check_name",
+    "fields_of",
+    "from_fields",
     "from_json",
     "from_mapping",
     "to_json",

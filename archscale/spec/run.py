@@ -43,6 +43,10 @@ class ParametrizationSpec:
     `hidden_init` normal: N(0, τ² · w0/w) in place of U(±1/√fan_in), where the rules have the latter.
     `token_exponent` e multiplies the global learning rate by (T0/T)^e, 1/3 in the paper's ablation.
     `independent_weight_decay`: λ = λ0 · η0/η, so that a step decays by η0 · λ0 at every scale.
+    `small_output_init`: output projections start ÷ √(2d) under every rule, as under SP; the paper's code has this in
+    μP++ with tied embeddings.
+    `attention_exponent` e: scores are q·k · K0^(e − ½) / K^e for heads of size K; `base_head_dim` is K0. μP has e = 1
+    where the head size grows with the width (arXiv 2203.03466, definition 4.1).
     """
 
     name: str
@@ -51,14 +55,23 @@ class ParametrizationSpec:
     hidden_init: Literal["default", "normal"] = "default"
     token_exponent: float = 0.0
     independent_weight_decay: bool = False
+    small_output_init: bool = False
+    attention_exponent: float = 0.5
+    base_head_dim: float | None = None
     title: str = field(default="", metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
-        for name in ("embedding_std", "hidden_std"):
+        for name in ("embedding_std", "hidden_std", "base_head_dim"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                null = ", or null" if name == "embedding_std" else ""
+                null = "" if name == "hidden_std" else ", or null"
                 raise ValueError(f"parametrization.{name} = {value}: it must be positive{null}")
+        if (self.attention_exponent == 0.5) != (self.base_head_dim is None):
+            raise ValueError(
+                f"parametrization.attention_exponent = {self.attention_exponent} and parametrization.base_head_dim = "
+                f"{self.base_head_dim}: an exponent other than 0.5 needs the head size at the base, and 0.5 has no use "
+                "for it (null)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -140,22 +153,36 @@ class OptimSpec(AdamWChoice):
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"optim.warmup_steps = {self.warmup_steps}: it must lie in 0 … steps = {self.steps}")
 
+    @property
+    def decay_start(self) -> int:
+        """Steps done before the decay; up to here, and past the warm-up, the rate is `learning_rate`."""
+        if self.schedule == "constant":
+            return self.steps
+        decay = max(1, round(self.decay_fraction * self.steps)) if self.schedule == "wsd" else self.steps
+        return max(self.warmup_steps, self.steps - decay)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExecutionSpec:
     """How a run is carried out; nothing here changes what it computes beyond rounding.
 
     `recompute`: activations inside a block are computed again on the way back instead of being kept.
+    `share_trunk`: the first steps of wsd runs that differ in their decay alone are done once (archscale/trunks.py).
+    `branch_steps`: where to keep the state for other such runs, beside the start of the own decay; studies add theirs.
+
+    Runs share steps only where every field that may change rounding is equal: all but those marked NOT_IDENTITY.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     micro_batch_sequences: int | None = None
-    checkpoint_seconds: float = 10.0
-    log_steps: int = 10
-    evaluations: int = 10
+    checkpoint_seconds: float = field(default=10.0, metadata=NOT_IDENTITY)
+    log_steps: int = field(default=10, metadata=NOT_IDENTITY)
+    evaluations: int = field(default=10, metadata=NOT_IDENTITY)
     backend: Literal["auto", "torch", "reference"] = "auto"
     recompute: bool = False
+    share_trunk: bool = field(default=True, metadata=NOT_IDENTITY)
+    branch_steps: tuple[int, ...] = field(default=(), metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
         if self.checkpoint_seconds < 0:
@@ -165,6 +192,8 @@ class ExecutionSpec:
                 raise ValueError(f"execution.{name} = {getattr(self, name)}: it must be at least 1")
         if self.micro_batch_sequences is not None and self.micro_batch_sequences < 1:
             raise ValueError(f"execution.micro_batch_sequences = {self.micro_batch_sequences}: use at least 1, or null")
+        if self.branch_steps and min(self.branch_steps) < 1:
+            raise ValueError(f"execution.branch_steps = {list(self.branch_steps)}: use steps from 1 on, or []")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -5,6 +5,7 @@ The data order and the init are functions of the seed, so there is no other stat
 
 import io
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,10 +29,18 @@ class Position:
         return Position(step=self.step + 1, train_seconds=self.train_seconds + seconds, train_loss=loss)
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    *,
+    trunk: Mapping[str, str | int] | None = None,
+) -> None:
+    """`trunk`: how the state was computed, where other runs are to go on from it (train/trunk.py)."""
     buffer = io.BytesIO()
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": asdict(position)}
-    torch.save(state, buffer)
+    torch.save(state | ({} if trunk is None else {"trunk": dict(trunk)}), buffer)
     write_atomically(path, buffer.getvalue())
 
 

@@ -26,9 +26,11 @@ def train(
     log: Callable[[Row], None],
     should_stop: Callable[[], bool],
     progress: Progress,
+    keep: Callable[[Position], None] = lambda position: None,
 ) -> Result | None:
     """Train to the end, or until `should_stop()`: then a checkpoint is saved and None is returned.
 
+    `keep` is called after every step that did not diverge, before a checkpoint: it may save the state for other runs.
     A non-finite loss or gradient ends the run with the verdict "diverged": it is a datum, not an error.
     """
     spec, optim = bench.spec, bench.spec.optim
@@ -54,6 +56,7 @@ def train(
             log(row | losses | {"validation_loss": validation})
         elif position.step % spec.execution.log_steps == 0:
             log(row | losses)
+        keep(position)
         stopping = should_stop()
         if stopping or time.monotonic() - saved_at >= spec.execution.checkpoint_seconds:
             save_checkpoint(checkpoint, bench.model, bench.optimizer, position)
@@ -92,7 +95,7 @@ def summarize(bench: Workbench, position: Position, validation: float | None) ->
         tokens=tokens,
         parameters=count.total,
         non_embedding_parameters=count.non_embedding,
-        train_flops=training_flops(count, tokens, spec.flops_accounting),
+        train_flops=training_flops(spec, tokens),
         flops_accounting=spec.flops_accounting,
         unigram_entropy=bench.corpus.manifest.unigram_entropy,
         train_seconds=position.train_seconds,

@@ -7,8 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analysis import interactive, plots, series
+from analysis import interactive, series
 from analysis.evidence import gather
+from analysis.plots import law_figures
+from analysis.printing import write_figures
 from analysis.style import styles
 from analysis.table import RunTable
 from archscale.runlog.metrics import MetricsFile
@@ -25,7 +27,7 @@ def evidence(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(evidence, tmp_path_factory):
-    return plots.write_figures(evidence, tmp_path_factory.mktemp("figures"))
+    return write_figures(law_figures(evidence), tmp_path_factory.mktemp("figures"))
 
 
 def test_every_figure_is_there_in_three_formats(written):
@@ -53,7 +55,7 @@ def test_text_in_a_pdf_stays_text(written):
 
 
 def test_the_same_runs_give_the_same_bytes(evidence, written, tmp_path):
-    again = plots.write_figures(evidence, tmp_path)
+    again = write_figures(law_figures(evidence), tmp_path)
     for name, paths in written.items():
         for one, two in zip(paths, again[name], strict=True):
             assert one.read_bytes() == two.read_bytes(), one.name
@@ -152,7 +154,7 @@ def test_what_a_user_wrote_is_text_to_plotly_and_not_mathematics_to_matplotlib(t
     directories = [write_run(tmp_path / "runs", spec_of("sambay", depth, title=title)) for depth in (8, 12, 16)]
     evidence = gather(table=RunTable.from_directories(directories), missing=[], settings=FitSettings())
     assert "<a" not in re.sub(r"</?b>|<br>|<extra></extra>", "", json.dumps(interactive.figures(evidence)))
-    plots.write_figures(evidence, tmp_path / "figures")
+    write_figures(law_figures(evidence), tmp_path / "figures")
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.55, 1.78), (1.7, 3.1), (4e4, 3e6), (1e9, 4e20), (900.0, 5000.0)])

@@ -9,9 +9,9 @@ import pytest
 
 from analysis.evidence import check_settings, gather
 from analysis.fit import fit_groups
+from analysis.law_report import law_reading
 from analysis.page import html_document
 from analysis.report import json_document, markdown_document, write_report
-from analysis.summary import summarise
 from analysis.table import RunTable
 from archscale.registry import UserError
 from archscale.spec import FitSettings, to_json
@@ -39,7 +39,7 @@ def page(out):
 
 def write_study_report(directories, out: Path) -> Path:
     table = RunTable.from_directories(directories)
-    path = write_report(**HEADER, table=table, missing=["never-started"], fit_settings=FitSettings(), out=out)
+    path = write_report(**HEADER, table=table, missing=["never-started"], settings=FitSettings(), out=out)
     assert path == out / "report.html"
     return out
 
@@ -174,33 +174,35 @@ def test_the_same_runs_give_the_same_files(out, directories, tmp_path):
 def test_three_points_give_a_curve_without_interval_and_say_what_is_missing(tmp_path):
     runs = [write_run(tmp_path, spec_of("sambay", depth)) for depth in (8, 12, 16)]
     evidence = evidence_of(runs)
-    summary = summarise(evidence)
+    reading = law_reading(evidence)
+    summary = reading.summary
     assert any("no interval can be given; one more scale would give one" in line for line in summary.cannot_tell)
-    page = Page(html_document(HEADER, evidence, summary))
+    page = Page(html_document(HEADER, reading))
     assert "no degree of freedom is left, so there is no interval to shade" in page.by_id("loss").text
     assert any("no interval" in cell.text for cell in page.all("td"))
-    values = strict_json(json_document(HEADER, evidence, summary))
+    values = strict_json(json_document(HEADER, reading))
     assert values["fits"]["SambaY"]["residual_std"] is None
 
 
 def test_two_points_give_no_fit_and_say_how_many_scales_are_needed(tmp_path):
     runs = [write_run(tmp_path, spec_of("sambay", depth)) for depth in (8, 12)]
     evidence = evidence_of(runs)
-    summary = summarise(evidence)
+    reading = law_reading(evidence)
+    summary = reading.summary
     assert not evidence.fits
     assert any("it needs 3 scales, and 4 for intervals; 2 more scales would do" in line for line in summary.missing)
-    page = Page(html_document(HEADER, evidence, summary))
+    page = Page(html_document(HEADER, reading))
     assert "too few for a fit" in page.by_id("loss").text
     assert len(page.all("details")) == 2
-    assert strict_json(json_document(HEADER, evidence, summary))["fits"] == {}
-    assert "## Fits" not in markdown_document(HEADER, evidence, summary, ["loss"])
+    assert strict_json(json_document(HEADER, reading))["fits"] == {}
+    assert "## Fits" not in markdown_document(HEADER, reading, ["loss"])
 
 
 def test_without_a_finished_run_the_next_step_is_named(tmp_path):
     spec = spec_of("sambay", 8)
     table = RunTable.from_directories([fake_runs.write_spec(tmp_path, spec)])
     with pytest.raises(UserError, match=r"no run of this study has finished \(1 pending\): `archscale sweep STUDY`"):
-        write_report(**HEADER, table=table, missing=[], fit_settings=FitSettings(), out=tmp_path / "out")
+        write_report(**HEADER, table=table, missing=[], settings=FitSettings(), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +221,7 @@ def test_settings_are_checked_by_name(settings, said):
 def test_a_fit_against_tokens_says_tokens(tmp_path):
     runs = [write_run(tmp_path, spec_of("sambay", depth)) for depth in fake_runs.DEPTHS]
     evidence = evidence_of(runs, x="tokens")
-    page = Page(html_document(HEADER, evidence, summarise(evidence)))
+    page = Page(html_document(HEADER, law_reading(evidence)))
     assert "Training tokens" in page.by_id("figure-loss").text
     assert "FLOPs are counted" not in page.by_id("loss").text
 
@@ -236,5 +238,5 @@ def test_data_on_the_page_is_strict_json_and_cannot_end_its_script_element(page)
 
 def test_a_single_finished_run_can_be_reported(tmp_path):
     table = RunTable.from_directories([write_run(tmp_path / "runs", spec_of("sambay", 8))])
-    path = write_report(**HEADER, table=table, missing=[], fit_settings=FitSettings(), out=tmp_path / "out")
+    path = write_report(**HEADER, table=table, missing=[], settings=FitSettings(), out=tmp_path / "out")
     assert path.exists()

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.evidence import gather
+from analysis.law_report import law_reading
 from analysis.report import json_document
 from analysis.sizes import compared_sizes, largest, size_gaps
 from analysis.summary import summarise
@@ -68,7 +69,7 @@ def test_the_report_names_the_largest_difference_above_one_percent(tmp_path):
     assert "SambaY has 6.3 % more non-embedding parameters than Transformer++ at depth 8 (105K against 98.3K)" in line
     assert "the largest of 2 differences above 1 %" in line
     assert "archscale plan STUDY --match-parameters ARCH" in line
-    found = strict_json(json_document({}, evidence, summarise(evidence)))["size_differences"]
+    found = strict_json(json_document({}, law_reading(evidence)))["size_differences"]
     assert [item["depths"] for item in found] == [[8, 8], [12, 12], [16, 16], [20, 20]]
     assert [round(100 * item["excess"], 1) for item in found] == [6.3, 0.0, 6.3, 0.0]
 

@@ -3,36 +3,18 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscale.model.layers import Linear
 from archscale.model.mixers.attention import pairs_per_token
 from archscale.ops.causal_attention.reference import visible
+from archscale.ops.gated_delta_rule import gated_delta_rule
+from archscale.ops.gated_delta_rule.products import gated_delta_rule_products
+from archscale.ops.ssd_scan import chunk_tokens, ssd_scan
+from archscale.ops.ssd_scan.products import ssd_scan_products
 from tests.model.architectures import architecture, layer, small_model
+from tests.model.flop_counting import Arithmetic, product_flops
 
-ELEMENTWISE = {"mul": 1, "add": 1, "sub": 1, "rsub": 1, "div": 1, "pow": 1, "addcmul": 2}
 LENGTH = 24
-
-
-class Arithmetic(TorchDispatchMode):
-    """Counts multiplications and additions, those of matrix products as 2 a term."""
-
-    def __init__(self, *, only_products: bool = False) -> None:
-        super().__init__()
-        self.only_products, self.count = only_products, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        name = function.overloadpacket.__name__
-        if name in ("mm", "bmm"):
-            self.count += 2 * result.numel() * args[0].shape[-1]
-        elif self.only_products:
-            pass
-        elif name in ELEMENTWISE and result.is_floating_point() and result.ndim:
-            self.count += ELEMENTWISE[name] * result.numel()
-        elif name in ("sum", "mean"):
-            self.count += args[0].numel()
-        return result
 
 
 def counted(mixer: torch.nn.Module, x: Tensor, shared: dict[str, Tensor]) -> float:
@@ -93,3 +75,53 @@ def test_attention_counts_the_products_of_visible_pairs(kind, more, window):
         mixer.core(*heads, window, None)
     visible_share = pairs_per_token(LENGTH, window) / LENGTH
     assert mixer.flops_per_token(LENGTH) == pytest.approx(products.count / (2 * LENGTH) * visible_share * more)
+
+
+@pytest.mark.parametrize("length", [2, 15, 16, 17, 64, 100])
+@pytest.mark.parametrize(("heads", "channels", "size"), [(1, 2, 3), (3, 8, 16), (2, 32, 64)])
+def test_chunks_of_state_space_duality_multiply_what_they_are_counted_for(heads, channels, size, length):
+    sizes = [(2, length, heads, channels), (2, length, heads), (heads,), (2, length, size), (2, length, size), (heads,)]
+    inputs = [torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in sizes]
+    outputs: list[Tensor] = []
+    expected = 2 * ssd_scan_products(length, heads=heads, channels=channels, size=size)
+    assert product_flops(lambda: outputs.extend(ssd_scan(*inputs))) == expected
+    backward = product_flops(lambda: outputs[0].sum().backward())
+    # A single chunk neither hands a state on nor reads one.
+    assert backward == 2 * expected if length > chunk_tokens(channels, size) else backward < 2 * expected
+
+
+@pytest.mark.parametrize("length", [2, 31, 32, 33, 100])
+@pytest.mark.parametrize(("heads", "key", "value"), [(1, 3, 5), (3, 16, 32), (2, 160, 32)])
+def test_chunks_of_the_delta_rule_multiply_what_they_are_counted_for(heads, key, value, length):
+    sizes = [(2, length, heads, key), (2, length, heads, key), (2, length, heads, value), *[(2, length, heads)] * 2]
+    inputs = [torch.rand(shape, dtype=torch.float64).div(key).requires_grad_() for shape in sizes]
+    outputs: list[Tensor] = []
+    forward = product_flops(lambda: outputs.extend(gated_delta_rule(*inputs)))
+    assert forward == 2 * gated_delta_rule_products(length, heads=heads, key=key, value=value)
+    chunks = -(-length // (64 if key > 128 else 32))
+    inverses = 2 * heads * chunks * (-(-length // chunks)) ** 3
+    assert product_flops(lambda: outputs[0].sum().backward()) == 2 * (forward - inverses)
+
+
+@pytest.mark.parametrize("name", ["mamba2", "gated_deltanet"])
+def test_chunked_and_defined_recurrences_differ_in_nothing_but_the_state(name):
+    """Per entry of the state Mamba-2 takes 5, Gated DeltaNet 7; a single token runs as it is defined."""
+    mixer, *_ = mixer_of(name)
+    if name == "mamba2":
+        state, products = 5 * mixer.channels * mixer.split[1], ssd_scan_products
+        sizes = {"heads": mixer.heads, "channels": mixer.channels // mixer.heads, "size": mixer.split[1]}
+    else:
+        state, products = 7 * mixer.heads * mixer.key * mixer.value, gated_delta_rule_products
+        sizes = {"heads": mixer.heads, "key": mixer.key, "value": mixer.value}
+    around = mixer.flops_per_token(LENGTH) - state
+    assert mixer.chunked_flops_per_token(LENGTH) == pytest.approx(around + products(LENGTH, **sizes) / LENGTH)
+    assert mixer.chunked_flops_per_token(1) == mixer.flops_per_token(1)
+
+
+def test_only_attention_has_products_of_attention():
+    for name in ("attention", "differential_window_attention"):
+        mixer, *_ = mixer_of(name)
+        assert mixer.attention_flops_per_token(LENGTH) == mixer.flops_per_token(LENGTH) > 0
+    for name in ("mamba", "mamba2", "gated_deltanet", "gmu"):
+        mixer, *_ = mixer_of(name)
+        assert mixer.attention_flops_per_token(LENGTH) == 0 < mixer.flops_per_token(LENGTH)

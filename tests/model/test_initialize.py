@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+from archscale.compose import groups
 from archscale.model.initialize import initialize
 from archscale.model.lm import LanguageModel
-from tests.model.architectures import sambay, small_run, transformer_pp
+from tests.model.architectures import packaged, sambay, small_model, small_run, transformer_pp
+
+HEADS = {"scale.num_heads": 4, "scale.num_kv_heads": 2}
 
 
 def built(arch, **changes) -> LanguageModel:
@@ -38,6 +41,56 @@ def test_hidden_matrices_are_uniform_within_one_over_root_fan_in():
         # Standard error of the mean of n uniform numbers is bound / √(3n); of the variance about 0.9 of it per √n.
         assert abs(p.mean().item()) < 4.5 * bound / sqrt(3 * p.numel()), name
         assert p.var().item() == pytest.approx(bound**2 / 3, rel=4.5 * 0.9 / sqrt(p.numel())), name
+
+
+def deviations(**changes) -> dict[bool, list[float]]:
+    """Of the hidden matrices without a scheme of their own, by whether they are output projections."""
+    drawn = [p for p in built(sambay(), **changes).parameters() if p.role == "hidden" and p.own is None]
+    return {output: [p.std().item() for p in drawn if p.output == output] for output in (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "inner", "outer"),
+    [
+        ({"parametrization.name": "sp"}, 0.02, 0.02 / sqrt(16)),
+        ({"parametrization.name": "sp", "parametrization.hidden_std": 0.1}, 0.1, 0.1 / sqrt(16)),
+        ({"parametrization.hidden_init": "normal"}, 0.02 * sqrt(16 / 48), 0.02 * sqrt(16 / 48)),
+        (
+            {"parametrization.hidden_init": "normal", "parametrization.small_output_init": True},
+            0.02 * sqrt(16 / 48),
+            0.02 * sqrt(16 / 48) / sqrt(16),
+        ),
+    ],
+    ids=["sp", "sp with tau", "normal", "normal with small outputs"],
+)
+def test_normal_hidden_matrices_have_the_deviation_of_the_rules(changes, inner, outer):
+    found = deviations(**changes)
+    # The smallest matrix has 48 · 3 numbers: the standard error of its deviation is 6 %.
+    assert found[False] == pytest.approx([inner] * len(found[False]), rel=0.2)
+    assert found[True] == pytest.approx([outer] * len(found[True]), rel=0.1)
+
+
+def test_small_outputs_divide_the_uniform_ones_by_the_root_of_twice_the_depth():
+    plain = dict(built(sambay()).named_parameters())
+    for name, p in built(sambay(), **{"parametrization.small_output_init": True}).named_parameters():
+        torch.testing.assert_close(p, plain[name] / 4 if p.output else plain[name], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", groups()["arch"])
+def test_output_projections_are_the_two_matrices_that_carry_a_block_to_the_residual_stream(name):
+    model = small_model(packaged(name), **HEADS)
+    tokens = torch.arange(40).view(2, 20)
+    with torch.no_grad():
+        embedded = model.embedding(tokens)
+        assert not torch.allclose(model(tokens), model._logits(embedded))
+        for block in model.blocks:
+            outputs = [p for p in block.parameters() if p.output]
+            assert [p.role for p in outputs] == ["hidden"] * 2
+            assert {p.shape[0] for p in outputs} == {model.spec.scale.width}
+            for p in outputs:
+                p.zero_()
+        torch.testing.assert_close(model(tokens), model._logits(embedded), rtol=0, atol=0)
+    assert not model.embedding.weight.output
 
 
 def test_embeddings_are_normal_and_the_untied_head_is_zero():

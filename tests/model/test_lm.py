@@ -102,7 +102,7 @@ def test_parameters_of_the_papers_models(name):
     assert count.embedding == 32_000 * width
     assert count.mlp == 16 * 12 * width**2
     assert count.norm == 33 * width
-    assert count.total == count.embedding + count.mixer + count.mlp + count.norm
+    assert count.total == count.embedding + count.head + count.mixer + count.mlp + count.norm
 
 
 def test_parameters_of_the_released_model():
@@ -130,12 +130,14 @@ def test_every_preset_builds_at_every_depth_of_the_paper(name, depth):
     assert count.non_embedding == pytest.approx(237_568 * depth**3, rel=0.08 if name != "phi4_mini_flash" else 0.6)
 
 
-def test_an_untied_head_counts_as_embedding():
+def test_an_untied_head_counts_by_itself_and_a_tied_one_once():
     tied, untied = (
         count_parameters(transformer_pp(tie_embeddings=tie), small_run(transformer_pp()).scale, 1000)
         for tie in (True, False)
     )
-    assert untied.embedding == 2 * tied.embedding
+    assert (tied.head, untied.head) == (0, tied.embedding)
+    assert untied.total == tied.total + untied.head
+    assert untied.embedding == tied.embedding
     assert untied.non_embedding == tied.non_embedding
 
 

@@ -7,7 +7,7 @@ import pytest
 from archscale.compose import load_config, load_spec
 from archscale.registry import UserError
 from archscale.scaling.count import count_parameters
-from archscale.scaling.ladder import nearest_multiple
+from archscale.scaling.widths import nearest_multiple
 from archscale.spec import RunSpec
 
 PAPER = ["scale.width_scale=1", "scale.head_dim=128", "scale.num_heads=null", "scale.num_kv_heads=null"]

@@ -1,6 +1,6 @@
 """Softmax attention with grouped key/value heads: over all earlier tokens, a window, or shared keys and values.
 
-    Y = concat_h(softmax(q_h k_gᵀ / √K + mask) v_g) W_oᵀ        g = h // (H/G)
+    Y = concat_h(softmax(m q_h k_gᵀ / √K + mask) v_g) W_oᵀ        g = h // (H/G), m the parametrization's factor, 1
 
 `attention` and `window_attention` project queries, keys and values; `cross_attention` has only queries of its own and
 reads keys and values that one earlier layer wrote as `kv` (YOCO, arXiv 2405.05254). The attention width H·K is
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from archscale.model.cache import KeyValueCache, Prompt
 from archscale.model.layers import Linear, vector, zeros
 from archscale.model.mixers.base import MIXERS, Mixer, NominalSizes, Place, Shared, StepShared, check_sizes
-from archscale.ops.causal_attention import attend_cached, causal_attention
+from archscale.ops.activations import Step
+from archscale.ops.causal_attention import attend_cached, causal_attention, form_of, kept_bytes
 from archscale.ops.rotary import rotate
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -74,6 +75,15 @@ class SoftmaxCore(nn.Module):
     def step(self, q_BHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, valid_BS: Tensor) -> Tensor:
         return attend_cached(q_BHK, k_BSGK, v_BSGK, valid_BS, backend=self.backend).flatten(-2)
 
+    def kept_bytes(
+        self, config: CrossAttentionConfig, groups: int, window: int | None, projected: float, step: Step
+    ) -> float:
+        """Up to the input of the output's Linear; `projected` are the numbers of which q, k and v are views."""
+        heads, size = config.num_heads, config.head_dim
+        form = form_of(size, window, step)
+        kept = kept_bytes(form, heads, groups, size, size, window, step)
+        return kept if form == "narrow" else kept + step.low * projected
+
     def flops_per_pair(self, config: CrossAttentionConfig) -> int:
         """Of one query position that sees one key position, over all heads: score and weighted value."""
         return 4 * config.num_heads * config.head_dim
@@ -96,7 +106,7 @@ class Attention(Mixer):
         self.query_bias = vector(query, zeros) if config.bias else None
         self.value_bias = vector(key, zeros) if config.bias else None
         self.core = self.Core(config, place)
-        self.output = Linear(query, place.width, bias=config.bias)
+        self.output = Linear(query, place.width, bias=config.bias, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -158,6 +168,21 @@ class Attention(Mixer):
     def flops_per_token(self, length: int) -> float:
         return self.core.flops_per_pair(self.config) * pairs_per_token(length, self.window)
 
+    def attention_flops_per_token(self, length: int) -> float:
+        return self.flops_per_token(length)
+
+    def kept_bytes(self, step: Step) -> float:
+        c, key = self.config, self.config.num_kv_heads * self.config.head_dim
+        query = c.num_heads * c.head_dim
+        # Turned queries and keys are a tensor of their own, and so are those with a bias.
+        projected = query + 2 * key + (query + key if c.positions == "rope" and not c.bias else 0)
+        if "kv" in self.place.writes:
+            projected += 2 * key
+        return step.read(self.place.width) + self.core.kept_bytes(c, c.num_kv_heads, self.window, projected, step)
+
+    def cache_bytes(self, tokens: int, low: int) -> int:
+        return low * 2 * self.config.num_kv_heads * self.config.head_dim * (self.window or tokens)
+
     def _project(self, x_BTD: Tensor, position_BT: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config
         heads = self.query_key_value(x_BTD).unflatten(-1, (-1, c.head_dim))
@@ -170,7 +195,7 @@ class Attention(Mixer):
         if c.positions == "rope":
             turned = rotate(turned, c.rope_base, position_BT=position_BT, backend=self.place.backend)
         q_BTHK, k_BTGK = turned.split([c.num_heads, c.num_kv_heads], 2)
-        return q_BTHK, k_BTGK, v_BTGK
+        return _scaled(q_BTHK, self.place), k_BTGK, v_BTGK
 
 
 @MIXERS.register("window_attention")
@@ -214,7 +239,7 @@ class CrossAttention(Mixer):
         query = config.num_heads * config.head_dim
         self.query = Linear(place.width, query, bias=config.bias)
         self.core = self.Core(config, place)
-        self.output = Linear(query, place.width, bias=config.bias)
+        self.output = Linear(query, place.width, bias=config.bias, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -241,12 +266,25 @@ class CrossAttention(Mixer):
     def flops_per_token(self, length: int) -> float:
         return self.core.flops_per_pair(self.config) * pairs_per_token(length, None)
 
+    def attention_flops_per_token(self, length: int) -> float:
+        return self.flops_per_token(length)
+
+    def kept_bytes(self, step: Step) -> float:
+        c = self.config
+        kept = self.core.kept_bytes(c, self.num_kv_heads, None, c.num_heads * c.head_dim, step)
+        return step.read(self.place.width) + kept
+
     def _queries(self, x_BTD: Tensor, position_BT: Tensor | None = None) -> Tensor:
         c = self.config
         q_BTHK = self.query(x_BTD).unflatten(-1, (c.num_heads, c.head_dim))
         if c.positions == "rope":
             q_BTHK = rotate(q_BTHK, c.rope_base, position_BT=position_BT, backend=self.place.backend)
-        return q_BTHK
+        return _scaled(q_BTHK, self.place)
+
+
+def _scaled(q_BTHK: Tensor, place: Place) -> Tensor:
+    """Queries whose scores, which every core divides by √K, have the parametrization's factor."""
+    return q_BTHK if place.score_factor == 1.0 else q_BTHK * place.score_factor
 
 
 def pairs_per_token(length: int, window: int | None) -> float:

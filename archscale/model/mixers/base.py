@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from archscale.model.cache import KeyValueCache, MixerCache, Prompt
+from archscale.ops.activations import Step
 from archscale.ops.backend import Backend
 from archscale.ops.segments import Segments
 from archscale.registry import Registry, UserError
@@ -30,7 +31,10 @@ StepShared = dict[str, Tensor | KeyValueCache]
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where in the stack a mixer stands, and what it finds there."""
+    """Where in the stack a mixer stands, and what it finds there.
+
+    No shape of a parameter, and no number of FLOPs, depends on `layer` or `writes`: like layers are counted as one.
+    """
 
     layer: int
     width: int
@@ -40,6 +44,8 @@ class Place:
     # Head size of the shared keys and values; None before their writer.
     kv_head_dim: int | None = None
     norm_eps: float = 1e-5
+    # The parametrization's factor on the scores of attention, beside 1/√K.
+    score_factor: float = 1.0
     backend: Backend = "auto"
 
 
@@ -104,6 +110,38 @@ class Mixer(nn.Module, ABC):
         Without Linear layers, which take 2 per weight and are counted by their parameters, and without functions such
         as exp or SiLU. Recurrences count as their definition does, one token after another.
         """
+
+    def chunked_flops_per_token(self, length: int) -> float:
+        """The same where a recurrence runs in chunks of tokens, through matrix products, as it does in plain torch."""
+        return self.flops_per_token(length)
+
+    def attention_flops_per_token(self, length: int) -> float:
+        """The part of `flops_per_token` that is scores and weighted values of attention."""
+        return 0.0
+
+    def kept_bytes(self, step: Step) -> float:
+        """Bytes per token that autograd keeps for the way back, from the normalised input on; not its weights.
+
+        Shared tensors count where they are written.
+
+        Raises:
+            UserError: for a mixer that has no such formula.
+        """
+        raise UserError(f"mixer {type(self).__name__} does not say what it keeps for the way back: give it kept_bytes")
+
+    def working_bytes(self, step: Step) -> float:
+        """Bytes per token that its way back needs beside what is kept, where that is more than the MLP keeps."""
+        return 0.0
+
+    def cache_bytes(self, tokens: int, low: int) -> int:
+        """Bytes a sequence of `Cache` after a prompt of `tokens`; a number that a Linear gives takes `low`.
+
+        Raises:
+            UserError: for a mixer that has no such formula.
+        """
+        if self.looks_back:
+            raise UserError(f"mixer {type(self).__name__} does not say what it caches: give it cache_bytes")
+        return 0
 
     @classmethod
     def nominal_weights(cls, sizes: "NominalSizes") -> float:

@@ -25,6 +25,8 @@ from archscale.model.mixers.attention import (
     WindowAttention,
 )
 from archscale.model.mixers.base import MIXERS, Place
+from archscale.ops.activations import Step
+from archscale.ops.causal_attention import form_of, kept_bytes
 from archscale.ops.differential_attention import differential_attend_cached, differential_attention
 from archscale.ops.segments import Segments
 
@@ -61,6 +63,18 @@ class DifferentialCore(SoftmaxCore):
         """The scalar λ."""
         kept, removed = (self.mix_query1_K * self.mix_key1_K).sum(), (self.mix_query2_K * self.mix_key2_K).sum()
         return kept.exp() - removed.exp() + self.mix_initial
+
+    def kept_bytes(
+        self, config: CrossAttentionConfig, groups: int, window: int | None, projected: float, step: Step
+    ) -> float:
+        """Both attentions, then the difference, normalised, and scaled for the output's Linear."""
+        heads, size = config.num_heads, config.head_dim
+        form, width = form_of(size, window, step), heads * size
+        kept = 2 * kept_bytes(form, heads // 2, groups // 2, size, 2 * size, window, step)
+        if step.cuda:
+            kept += step.low * projected
+        normalised = 4.0 * ((width if step.cuda else 2 * width) + heads / 2)
+        return kept + normalised + step.read(width)
 
     def flops_per_pair(self, config: CrossAttentionConfig) -> int:
         """A score of K and a value of 2K numbers for each head. Difference and norm, once per token, do not count."""

@@ -25,7 +25,9 @@ from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
-from archscale.ops.gated_delta_rule import gated_delta_rule
+from archscale.ops.activations import Step
+from archscale.ops.gated_delta_rule import chunk_tokens, gated_delta_rule
+from archscale.ops.gated_delta_rule.products import gated_delta_rule_products
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -33,6 +35,8 @@ from archscale.spec import STRICT, ArchSpec, ScaleSpec
 UNIT_EPS = 1e-6
 KEY_SHARE = 0.75
 DECAY_MAX = 16.0
+# Numbers of a head that lengths, β and g are kept as.
+STEPS_KEPT = 9
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -77,7 +81,7 @@ class GatedDeltaNet(RecurrentMixer):
         self.A_log_H = vector(heads, _log_of_uniform_decays)
         self.step_bias_H = vector(heads, log_uniform_steps)
         self.gain_M = vector(memory, ones)
-        self.output = Linear(memory, place.width)
+        self.output = Linear(memory, place.width, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -140,13 +144,42 @@ class GatedDeltaNet(RecurrentMixer):
         return self.output(y_BTM), RecurrentCache(inputs_BKC, state_BHKV)
 
     def flops_per_token(self, length: int) -> float:
-        """A convolved channel 2 · taps; an entry of the state: decay 1, recall 2, write 2, readout 2.
+        """An entry of the state: decay 1, recall 2, write 2, readout 2."""
+        return self._flops_around() + self.heads * 7 * self.key * self.value
+
+    def chunked_flops_per_token(self, length: int) -> float:
+        if length == 1:
+            return self.flops_per_token(1)
+        sizes = {"heads": self.heads, "key": self.key, "value": self.value}
+        return self._flops_around() + gated_delta_rule_products(length, **sizes) / length
+
+    def _flops_around(self) -> float:
+        """A convolved channel 2 · taps.
 
         A key and its query: length and scaling 3 each, 1/√K 1; a value: correction 2, gate 1, norm 4; a head: β 1, g 2.
         """
         channels, taps = self.conv_weight_CK.shape
-        head = 7 * self.key * self.value + 7 * self.key + 7 * self.value + 3
-        return float(channels * 2 * taps + self.heads * head)
+        return float(channels * 2 * taps + self.heads * (7 * self.key + 7 * self.value + 3))
+
+    def kept_bytes(self, step: Step) -> float:
+        (channels, taps), key, value = self.conv_weight_CK.shape, self.key, self.value
+        chunks = ceil(step.length / chunk_tokens(key))
+        # Queries and keys at length one and in chunks, β k, corrections; decays, both products of a chunk and the
+        # inverse of one; the state before each chunk and after the last.
+        rule = 2 * key + 3 * key + value + 4 * step.length / chunks + (chunks + 1) / step.length * key * value
+        numbers = channels + self.heads * (rule + STEPS_KEPT) + 2 * self.heads * value + 1
+        convolution = self.kept_by_convolution(channels, taps, step)
+        return step.read(self.place.width, 4) + convolution + 4.0 * numbers + step.read(self.heads * value)
+
+    def working_bytes(self, step: Step) -> float:
+        """Faded queries and keys and the gradients of both, gradients of corrections, of products and of states."""
+        chunks, key = ceil(step.length / chunk_tokens(self.key)), self.key
+        states = chunks / step.length * key * self.value
+        return 4.0 * self.heads * (6 * key + self.value + 4 * step.length / chunks + states + max(2 * key, states))
+
+    def cache_bytes(self, tokens: int, low: int) -> int:
+        channels, taps = self.conv_weight_CK.shape
+        return low * (taps - 1) * channels + 4 * self.heads * self.key * self.value
 
 
 def _unit(x_BTHK: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn.functional import silu
 from archscale.model.cache import Prompt
 from archscale.model.layers import Linear, ones, vector
 from archscale.model.mixers.base import MIXERS, Mixer, NominalSizes, Place, Shared, StepShared
+from archscale.ops.activations import Step
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
@@ -41,7 +42,7 @@ class GatedMemoryUnit(Mixer):
         memory_width = place.shared_widths["memory"]
         self.gate = Linear(place.width, memory_width)
         self.gain_M = vector(memory_width, ones) if config.normalized else None
-        self.output = Linear(memory_width, place.width)
+        self.output = Linear(memory_width, place.width, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -65,6 +66,11 @@ class GatedMemoryUnit(Mixer):
     def flops_per_token(self, length: int) -> float:
         """Gate 1 and, where there is one, norm 4 for each number of the memory."""
         return float(self.gate.weight.shape[0] * (1 if self.gain_M is None else 5))
+
+    def kept_bytes(self, step: Step) -> float:
+        memory = self.gate.weight.shape[0]
+        gate = step.low * 2 * memory if self.gain_M is None else 4.0 * (memory + 1)
+        return step.read(self.place.width) + gate + step.read(memory)
 
     def _read(self, x: Tensor, memory: Tensor) -> Tensor:
         gate = self.gate(x)

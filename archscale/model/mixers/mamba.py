@@ -21,8 +21,9 @@ from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
+from archscale.ops.activations import Step
 from archscale.ops.segments import Segments
-from archscale.ops.selective_scan import selective_scan
+from archscale.ops.selective_scan import CHUNK_TOKENS, selective_scan
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
 
 STEP_MIN, STEP_MAX, STEP_FLOOR = 1e-3, 0.1, 1e-4
@@ -61,7 +62,7 @@ class Mamba(RecurrentMixer):
         self.step_bias_D = vector(channels, log_uniform_steps)
         self.A_log_DN = Parameter((channels, size), role="vector", own=_s4d_real)
         self.skip_D = vector(channels, ones)
-        self.output = Linear(channels, place.width)
+        self.output = Linear(channels, place.width, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -114,6 +115,21 @@ class Mamba(RecurrentMixer):
         """A channel: convolution 2K, Δ A N, Δ x 1, state 3N, readout 2N, skip 2, gate 1."""
         taps, size = self.conv_weight_DK.shape[1], self.A_log_DN.shape[1]
         return float(self.channels * (2 * taps + 6 * size + 4))
+
+    def kept_bytes(self, step: Step) -> float:
+        (channels, taps), (rank, size, _) = self.conv_weight_DK.shape, self.split
+        # x for `select` and the scan, whose plain form keeps a copy in another order.
+        x = step.low * channels + (step.raised(channels) if step.compiled and not step.cuda else 4.0 * channels)
+        selected = step.low * (rank + 2 * size) + 4.0 * 2 * size
+        # Before and after softplus; the state before each chunk; the memory.
+        scan = 4.0 * channels * (2 + size / CHUNK_TOKENS + 1)
+        gate = step.low * 2 * channels + step.read(channels)
+        convolution = self.kept_by_convolution(channels, taps, step)
+        return step.read(self.place.width, 2) + convolution + x + selected + scan + gate
+
+    def cache_bytes(self, tokens: int, low: int) -> int:
+        (channels, taps), size = self.conv_weight_DK.shape, self.split[1]
+        return low * (taps - 1) * channels + 4 * size * channels
 
 
 def log_uniform_steps(tensor: Tensor, generator: Generator) -> None:

@@ -23,12 +23,16 @@ from archscale.model.layers import Linear, Parameter, ones, uniform, vector
 from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
+from archscale.ops.activations import Step
 from archscale.ops.gated_rms_norm import gated_rms_norm
 from archscale.ops.segments import Segments
-from archscale.ops.ssd_scan import ssd_scan
+from archscale.ops.ssd_scan import chunk_tokens, ssd_scan
+from archscale.ops.ssd_scan.products import ssd_scan_products
 from archscale.spec import STRICT, ArchSpec, ScaleSpec
 
 DECAY_MIN, DECAY_MAX = 1.0, 16.0
+# Numbers of a head that Δ, Δ A and its sums are kept as.
+STEPS_KEPT = 6
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -74,7 +78,7 @@ class Mamba2(RecurrentMixer):
         self.A_log_H = vector(heads, _log_of_uniform_decays)
         self.skip_H = vector(heads, ones)
         self.gain_D = vector(channels, ones)
-        self.output = Linear(channels, place.width)
+        self.output = Linear(channels, place.width, output=True)
 
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
@@ -133,9 +137,34 @@ class Mamba2(RecurrentMixer):
         return self.output(y_BTD), RecurrentCache(inputs_BKC, state_BHPN)
 
     def flops_per_token(self, length: int) -> float:
-        """A convolved channel 2K; a head: Δ A 1; a channel: Δ x 1, state 3N, readout 2N, skip 2, gate 1, norm 4."""
+        """Of the state for a channel: update 3N, readout 2N."""
+        return self._flops_around() + self.channels * 5 * self.split[1]
+
+    def chunked_flops_per_token(self, length: int) -> float:
+        if length == 1:
+            return self.flops_per_token(1)
+        sizes = {"heads": self.heads, "channels": self.channels // self.heads, "size": self.split[1]}
+        return self._flops_around() + ssd_scan_products(length, **sizes) / length
+
+    def _flops_around(self) -> float:
+        """A convolved channel 2K; a head: Δ A 1; a channel: Δ x 1, skip 2, gate 1, norm 4."""
+        inputs, taps = self.conv_weight_CK.shape
+        return float(inputs * 2 * taps + self.heads + self.channels * 8)
+
+    def kept_bytes(self, step: Step) -> float:
         (inputs, taps), size = self.conv_weight_CK.shape, self.split[1]
-        return float(inputs * 2 * taps + self.heads + self.channels * (5 * size + 8))
+        chunk = min(step.length, chunk_tokens(self.channels // self.heads, size))
+        # Decays of a chunk before and after B · C; the states before each chunk, one by one and together.
+        pairs = chunk * (2 * self.heads + 1)
+        states = 2 * self.channels * size / chunk
+        # Scan: its inputs, Δ x before and after its decay, the readout of the states, the memory; then the gate.
+        numbers = inputs + pairs + states + 4 * self.channels + STEPS_KEPT * self.heads + self.channels + 1
+        convolution = self.kept_by_convolution(inputs, taps, step)
+        return step.read(self.place.width, 3) + convolution + 4.0 * numbers + step.read(self.channels)
+
+    def cache_bytes(self, tokens: int, low: int) -> int:
+        (inputs, taps), size = self.conv_weight_CK.shape, self.split[1]
+        return low * (taps - 1) * inputs + 4 * size * self.channels
 
 
 def _log_of_uniform_decays(tensor: Tensor, generator: Generator) -> None:

@@ -15,6 +15,7 @@ from torch.nn.functional import pad, silu
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.mixers.base import Mixer, Shared, StepShared
+from archscale.ops.activations import Step
 from archscale.ops.causal_conv import causal_conv
 from archscale.ops.segments import Segments
 
@@ -45,6 +46,10 @@ class RecurrentMixer(Mixer):
         inputs_BKC = None if before is None else before.inputs_BKC
         backend = self.place.backend
         return silu(causal_conv(x_BTC, weight_CK, bias_C, segments=segments, before_BKD=inputs_BKC, backend=backend))
+
+    def kept_by_convolution(self, channels: int, taps: int, step: Step) -> float:
+        """Bytes a token: its input and output, and with documents a mask for every tap that looks back."""
+        return step.low * (2 * channels + ((taps - 1) if step.documents else 0))
 
     def forward(self, x_BTW: Tensor, shared: Shared, segments: Segments | None) -> Tensor:
         return self.mix(x_BTW, shared, segments)[0]

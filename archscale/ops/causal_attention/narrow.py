@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+NARROW_BLOCK = 32
+
 
 class NarrowAttention(torch.autograd.Function):
     @staticmethod

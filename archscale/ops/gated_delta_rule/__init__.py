@@ -8,7 +8,7 @@ from archscale.ops.gated_delta_rule.chunked import ChunkedDelta
 from archscale.ops.gated_delta_rule.reference import gated_delta_rule_reference
 from archscale.ops.segments import Segments
 
-__all__ = ["CHUNK_TOKENS", "gated_delta_rule"]
+__all__ = ["CHUNK_TOKENS", "chunk_tokens", "gated_delta_rule"]
 
 # Measured on one core, forward and backward. Per chunk there is one state to keep, per token one row of each C × C
 # matrix, so that large heads want longer chunks: 32 is best at K = V/2 = 16 and K = V = 64, 64 at K = V/2 = 256.
@@ -48,6 +48,10 @@ def gated_delta_rule(
         return _chunked(*inputs, starts_BT=starts_BT, state_BHKV=initial_BHKV, chunk=chunk)
 
 
+def chunk_tokens(key: int) -> int:
+    return CHUNK_TOKENS if key <= LARGE_HEAD else CHUNK_TOKENS_OF_LARGE_HEADS
+
+
 def _chunked(
     q_BTHK: Tensor,
     k_BTHK: Tensor,
@@ -61,7 +65,7 @@ def _chunked(
 ) -> tuple[Tensor, Tensor]:
     batch, _, heads, key = k_BTHK.shape
     if chunk is None:
-        chunk = CHUNK_TOKENS if key <= LARGE_HEAD else CHUNK_TOKENS_OF_LARGE_HEADS
+        chunk = chunk_tokens(key)
     if state_BHKV is None:
         state_BHKV = v_BTHV.new_zeros(batch, heads, key, v_BTHV.shape[3])
     log_decay_BTH = log_decay_BTH.clamp(min=LOWEST_LOG_DECAY)

@@ -1,0 +1,1 @@
+"""What `archscale check` proves of a configuration before it is trained."""

@@ -1,0 +1,134 @@
+"""The tables of a plan, each readable in 80 columns: sizes and training, counts and memory, cost, totals."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.table import Table
+
+from archscale.identity import short_count
+from archscale.plan.cells import Plan, PlannedRun, totals
+
+Column = tuple[str, Callable[[PlannedRun], str]]
+
+
+MOST_SENTENCES = 4
+
+
+def plan_tables(planned: Plan) -> Iterator[Table]:
+    yield plan_table(planned)
+    yield counts_table(planned)
+    if any(run.device_hours is not None or run.saved_flops for run in planned.runs):
+        yield cost_table(planned)
+    yield totals_table(planned)
+
+
+def plan_table(planned: Plan) -> Table:
+    accountings = ", ".join(sorted({run.flops_accounting for run in planned.runs}))
+    total = sum(run.flops for run in planned.runs)
+    columns: list[Column] = [
+        ("params", lambda run: short_count(run.parameters)),
+        ("non-\nembed.", lambda run: short_count(run.non_embedding_parameters)),
+        ("tokens", lambda run: short_count(run.tokens)),
+        ("steps", lambda run: str(run.steps)),
+        ("lr", lambda run: short_scientific(run.learning_rate)),
+        ("hidden\nlr", lambda run: short_scientific(run.hidden_learning_rate)),
+        ("FLOPs", lambda run: short_scientific(run.flops)),
+    ]
+    if any(run.target_parameters is not None for run in planned.runs):
+        columns.insert(2, ("mis-\nmatch", lambda run: "" if run.mismatch is None else f"{100 * run.mismatch:+.2f}%"))
+    title = f"{planned.study}: {len(planned.runs)} runs, {total:.2e} training FLOPs ({accountings})"
+    return _of_runs(title, planned.runs, columns)
+
+
+def counts_table(planned: Plan) -> Table:
+    """What the counts of weights are made of, what they would each make of the tokens, and what a step needs."""
+    columns: list[Column] = [
+        ("mixers", lambda run: short_count(run.mixer_parameters)),
+        ("MLPs", lambda run: short_count(run.mlp_parameters)),
+        ("N by\npaper", lambda run: _optional(run.paper_parameters)),
+        ("tokens\nby it", lambda run: _optional(run.paper_tokens)),
+        ("by mod-\nules", lambda run: short_count(run.module_tokens)),
+        ("batch", lambda run: short_count(run.batch_tokens)),
+        ("warm-\nup", lambda run: str(run.warmup_steps)),
+        ("memory", lambda run: short_bytes(run.memory_bytes)),
+    ]
+    return _of_runs("parameters by kind, and by the paper's formulas", planned.runs, columns)
+
+
+def cost_table(planned: Plan) -> Table:
+    columns: list[Column] = [
+        ("device-\nhours", lambda run: short_amount(run.device_hours)),
+        ("hours", lambda run: short_amount(run.wall_clock_hours)),
+        (planned.currency, lambda run: short_amount(run.cost)),
+        ("saved\nFLOPs", lambda run: short_scientific(run.saved_flops) if run.saved_flops else ""),
+    ]
+    return _of_runs("what each run takes", planned.runs, columns)
+
+
+def totals_table(planned: Plan) -> Table:
+    clock = planned.wall_clock_hours
+    title = "totals"
+    if clock is not None:
+        title += f": {short_amount(clock)} hours on the clock, {planned.parallel_runs} at once"
+    table = _table(title)
+    for heading in ("arch", "runs", "tokens", "FLOPs", "saved", "device-hours", planned.currency):
+        table.add_column(heading, justify="left" if heading == "arch" else "right", no_wrap=True)
+    for row in totals(planned.runs):
+        table.add_row(
+            row.arch,
+            str(row.runs),
+            short_count(row.tokens),
+            short_scientific(row.flops),
+            short_scientific(row.saved_flops) if row.saved_flops else "",
+            short_amount(row.device_hours) or "unknown",
+            short_amount(row.cost),
+        )
+    return table
+
+
+def speed_lines(planned: Plan) -> list[str]:
+    """Where the hours are from: one line a source, the first few of many."""
+    found = list(dict.fromkeys(run.cost_basis for run in planned.runs))
+    lines = [f"speed: {basis}" for basis in found[:MOST_SENTENCES]]
+    more = len(found) - len(lines)
+    return [*lines, f"speed: {more} more sources, cost_basis in --json"] if more else lines
+
+
+def short_scientific(number: float) -> str:
+    """Two significant digits: 7.1e10, 4.0e-3."""
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def short_bytes(number: float) -> str:
+    """Three significant digits in powers of 1000: 3.1GB, 845kB."""
+    for limit, suffix in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= limit * 0.9995:
+            return f"{number / limit:.3g}{suffix}"
+    return f"{number:.0f}B"
+
+
+def short_amount(number: float | None) -> str:
+    """Hours or money: three significant digits, whole from a hundred on."""
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _optional(number: float | None) -> str:
+    return "" if number is None else short_count(number)
+
+
+def _of_runs(title: str, runs: Sequence[PlannedRun], columns: Sequence[Column]) -> Table:
+    table = _table(title)
+    table.add_column("arch", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in runs:
+        table.add_row(run.arch, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns))
+    return table
+
+
+def _table(title: str) -> Table:
+    # Collapsed padding: 80 characters are just enough for the longest name and the paper's sizes.
+    return Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
