@@ -58,7 +58,8 @@ def _headline(found: Transfer) -> str:
     ends = {(move.first, move.last) for move in moves.values()}
     factors = [f"{formatting.short(move.factor)} {under(found, label)}" for label, move in moves.items()]
     if len(ends) > 1:
-        return f"The best {swept(found)} moves by a factor of {formatting.listed(factors)}, over different ranges.{unknown}"
+        listed = formatting.listed(factors)
+        return f"The best {swept(found)} moves by a factor of {listed}, over different ranges.{unknown}"
     first, last = next(iter(ends))
     return (
         f"From {place_name(found, first)} to {place_name(found, last)} the best {swept(found)} moves by a factor of "

@@ -127,7 +127,7 @@ def plan(
         return
     console = _console()
     for table in plan_tables(planned):
-        console.print(table)
+        print(table)
     for line in [*speed_lines(planned), *(f"note: {note}" for note in planned.notes)]:
         console.print(line, highlight=False, markup=False)
     if planned.over_budget:

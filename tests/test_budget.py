@@ -56,6 +56,8 @@ def test_a_calibration_wins_over_a_stated_share_of_the_peak(tmp_path):
         arch="transformer_pp",
         non_embedding_parameters=30_000,
         width=16,
+        heads=2,
+        head_dim=8,
         depth=8,
         vocab_size=256,
         sequence_length=128,

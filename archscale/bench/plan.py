@@ -22,11 +22,13 @@ PAPER = ("scale=paper", "optim=paper", "data.sequence_length=4096", "data.valida
 
 @dataclass(frozen=True, kw_only=True)
 class PlanTime:
-    """`peak_bytes` is of the whole process since it began, torch included."""
+    """`processor_seconds` are what `seconds` would be on a machine that does nothing else; `peak_bytes` is of the whole
+    process since it began, torch included."""
 
     study: str
     cells: int
     seconds: float
+    processor_seconds: float
     peak_bytes: int
 
 
@@ -47,10 +49,16 @@ def products(cells: int) -> dict[str, Mapping[str, list[Any]]]:
 
 def _timed(name: str, product: Mapping[str, list[Any]]) -> PlanTime:
     study = Study(name=name.replace(" ", "-"), overrides=PAPER, product=dict(product))
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     planned = plan(study)
     json.dumps(plan_json(planned))
-    seconds = time.perf_counter() - started
+    seconds, processor_seconds = time.perf_counter() - started, time.process_time() - busy
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return PlanTime(study=name, cells=len(planned.runs), seconds=seconds, peak_bytes=peak)
+    return PlanTime(
+        study=name,
+        cells=len(planned.runs),
+        seconds=seconds,
+        processor_seconds=processor_seconds,
+        peak_bytes=peak,
+    )

@@ -50,10 +50,16 @@ def operator_table(report: TrainReport) -> Table:
 
 def plan_speed_table(rows: Sequence[PlanTime]) -> Table:
     table = _table("planning a study; memory is the peak of the whole process so far")
-    for heading in ("study", "cells", "seconds", "MB"):
+    for heading in ("study", "cells", "seconds", "of a\nprocessor", "MB"):
         table.add_column(heading, justify="left" if heading == "study" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(row.study, str(row.cells), f"{row.seconds:.1f}", f"{row.peak_bytes / 1e6:.0f}")
+        table.add_row(
+            row.study,
+            str(row.cells),
+            f"{row.seconds:.1f}",
+            f"{row.processor_seconds:.1f}",
+            f"{row.peak_bytes / 1e6:.0f}",
+        )
     return table
 
 

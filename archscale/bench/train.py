@@ -9,8 +9,7 @@ kB a token         what autograd keeps for the way back, at T and at 2T tokens a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,7 +22,6 @@ from archscale.model.lm import LanguageModel, ModelSpec
 from archscale.registry import UserError, unknown
 from archscale.scaling.count import count_parameters
 from archscale.scaling.ladder import scale_to
-from archscale.spec import ArchSpec
 from archscale.train.setup import choose_device
 
 VOCABULARY = 256
@@ -50,8 +48,8 @@ class TrainSettings:
     by_token: bool = True
 
     def __post_init__(self) -> None:
-        sizes = ("depth", "heads", "head_dim", "window", "sequence_length", "sequences")
-        for name in ("parameters", *sizes, "rounds", "threads"):
+        counts = ("depth", "heads", "head_dim", "window", "sequence_length", "sequences", "rounds", "threads")
+        for name in ("parameters", *counts):
             value = getattr(self, name)
             if not math.isfinite(value):
                 raise UserError(f"{name} = {value}: it must be a finite number, e.g. 1e6")
@@ -181,15 +179,18 @@ def sizes(text: str) -> list[float]:
 
 
 def model_spec(name: str, settings: TrainSettings) -> ModelSpec:
-    config = load_config([f"arch={name}"])
-    arch: ArchSpec = replace(config.arch, window=settings.window)
-    unset: dict[str, Any] = {"width": None, "num_kv_heads": None}
-    scale = replace(
-        config.scale,
-        depth=settings.depth,
-        head_dim=settings.head_dim,
-        num_heads=settings.heads,
-        target_params=settings.parameters,
-        **unset,
-    )
-    return ModelSpec(arch=arch, scale=scale_to(scale, arch, VOCABULARY), vocab_size=VOCABULARY)
+    """
+    Raises:
+        UserError: for a shape that the architecture cannot have.
+    """
+    scale = {
+        "depth": settings.depth,
+        "head_dim": settings.head_dim,
+        "num_heads": settings.heads,
+        "num_kv_heads": "null",
+        "width": "null",
+        "target_params": f"{settings.parameters:.15g}",
+    }
+    shape = [f"scale.{key}={value}" for key, value in scale.items()]
+    config = load_config([f"arch={name}", f"arch.window={settings.window}", *shape])
+    return ModelSpec(arch=config.arch, scale=scale_to(config.scale, config.arch, VOCABULARY), vocab_size=VOCABULARY)

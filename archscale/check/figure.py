@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from analysis.printing import GREY, PAGE_INCHES, log_axis, plain, write_figures
@@ -73,7 +74,7 @@ def parameter_figure(report: CheckReport, name: str) -> Figure:
     rows = [row for row in parameter_rows(report) if row.parametrization == name]
     axes = [axis for axis in AXES if any(row.axis == axis for row in rows)]
     names, style = sorted({row.name for row in rows}, reverse=True), styles(check.arch for check in report.checks)
-    figure = Figure(figsize=(PAGE_INCHES, _PARAMETER_INCHES * len(names) + 1))
+    figure = Figure(figsize=(PAGE_INCHES, _PARAMETER_INCHES * len(names) + 1.2))
     grid = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for axis, place in zip(axes, grid, strict=True):
         own = [part.own_slope for row in rows if row.axis == axis for part in row.parts.values()]
@@ -86,6 +87,8 @@ def parameter_figure(report: CheckReport, name: str) -> Figure:
         place.set_xlabel(f"slope over {axis}")
         place.set_yticks(range(len(names)), names, fontsize=5.5)
         place.set_ylim(-0.7, len(names) - 0.3)
+    archs = [Line2D([], [], color=s.color, marker=s.marker, linestyle="", markersize=3.5) for s in style.values()]
+    figure.legend(archs, list(style), loc="outside lower center", ncols=6, columnspacing=1.2, fontsize=6)
     return figure
 
 

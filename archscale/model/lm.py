@@ -73,9 +73,8 @@ class LanguageModel(nn.Module):
         """logits_BTV in float32 (float64 for a float64 model)."""
         x_BTD = self.embedding(tokens_BT)
         shared: Shared = {}
-        recompute = self.spec.recompute and torch.is_grad_enabled()
         for block in self._stack():
-            run = block.recomputed if recompute else block
+            run = block.recomputed if self.spec.recompute else block
             x_BTD = run(x_BTD, shared, segments)
         return self._logits(x_BTD)
 

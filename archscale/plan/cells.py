@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from archscale.compose import named_arch
 from archscale.parametrizations import of_run
@@ -29,6 +30,7 @@ class PlannedRun:
     the count has more than that, as a fraction of it. `paper_parameters` and `paper_tokens` are by the paper's
     formulas, None where a mixer has none, `module_tokens` by the real modules, whichever the run follows. Of a branch
     of a shared trunk `saved_flops` are those that its trunk spends in its place, and hours and cost are its own.
+    Memory is that of one device, with its share of the batch at once where execution.micro_batch_sequences is null.
     """
 
     run_id: str
@@ -109,9 +111,10 @@ def plan(
     def see(cell: StudyCell) -> None:
         spec = cell.spec
         # Cells share the objects of their architectures, which live as long as they do.
-        key = (id(spec.arch), spec.scale, spec.data, spec.execution, spec.precision, spec.batch_sequences)
+        micro = spec.execution.micro_batch_sequences or ceil(spec.batch_sequences / cell.config.cluster.devices_per_run)
+        key = (id(spec.arch), spec.scale, spec.data, spec.execution, spec.precision, spec.batch_sequences, micro)
         if key not in shapes:
-            shapes[key] = training_memory(spec)
+            shapes[key] = training_memory(spec, micro_sequences=micro)
         memories[cell.run_id] = shapes[key]
 
     cells = expand(study, overrides, see)

@@ -1,8 +1,7 @@
 """The tables of a plan, each readable in 80 columns: sizes and training, counts and memory, cost, totals."""
 
 from collections.abc import Callable, Iterator, Sequence
-
-from rich.table import Table
+from dataclasses import dataclass
 
 from archscale.identity import short_count
 from archscale.plan.cells import Plan, PlannedRun, totals
@@ -13,7 +12,30 @@ Column = tuple[str, Callable[[PlannedRun], str]]
 MOST_SENTENCES = 4
 
 
-def plan_tables(planned: Plan) -> Iterator[Table]:
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """Columns as wide as their longest text, one blank apart: 80 characters are just enough for the paper's sizes.
+
+    A heading may have two lines; the first `left` columns are flush left, the others right.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: int
+
+    def __str__(self) -> str:
+        # Not rich's table: that takes milliseconds a row, and studies have thousands.
+        pairs = [heading.rpartition("\n")[::2] for heading in self.headings]
+        top, bottom = zip(*pairs, strict=True)
+        lines = [row for row in (top, bottom, *self.rows) if any(row)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        sides = ["<"] * self.left + [">"] * (len(widths) - self.left)
+        form = " ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+        return "\n".join([self.title, *(form.format(*row).rstrip() for row in lines)])
+
+
+def plan_tables(planned: Plan) -> Iterator[TextTable]:
     yield plan_table(planned)
     yield counts_table(planned)
     if any(run.device_hours is not None or run.saved_flops for run in planned.runs):
@@ -21,14 +43,14 @@ def plan_tables(planned: Plan) -> Iterator[Table]:
     yield totals_table(planned)
 
 
-def plan_table(planned: Plan) -> Table:
+def plan_table(planned: Plan) -> TextTable:
     accountings = ", ".join(sorted({run.flops_accounting for run in planned.runs}))
     total = sum(run.flops for run in planned.runs)
     columns: list[Column] = [
         ("params", lambda run: short_count(run.parameters)),
-        ("non-\nembed.", lambda run: short_count(run.non_embedding_parameters)),
+        ("non-\nembed", lambda run: short_count(run.non_embedding_parameters)),
         ("tokens", lambda run: short_count(run.tokens)),
-        ("steps", lambda run: str(run.steps)),
+        ("steps", lambda run: str(run.steps) if run.steps < 10_000_000 else short_count(run.steps)),
         ("lr", lambda run: short_scientific(run.learning_rate)),
         ("hidden\nlr", lambda run: short_scientific(run.hidden_learning_rate)),
         ("FLOPs", lambda run: short_scientific(run.flops)),
@@ -39,7 +61,7 @@ def plan_table(planned: Plan) -> Table:
     return _of_runs(title, planned.runs, columns)
 
 
-def counts_table(planned: Plan) -> Table:
+def counts_table(planned: Plan) -> TextTable:
     """What the counts of weights are made of, what they would each make of the tokens, and what a step needs."""
     columns: list[Column] = [
         ("mixers", lambda run: short_count(run.mixer_parameters)),
@@ -54,26 +76,25 @@ def counts_table(planned: Plan) -> Table:
     return _of_runs("parameters by kind, and by the paper's formulas", planned.runs, columns)
 
 
-def cost_table(planned: Plan) -> Table:
+def cost_table(planned: Plan) -> TextTable:
     columns: list[Column] = [
         ("device-\nhours", lambda run: short_amount(run.device_hours)),
         ("hours", lambda run: short_amount(run.wall_clock_hours)),
         (planned.currency, lambda run: short_amount(run.cost)),
-        ("saved\nFLOPs", lambda run: short_scientific(run.saved_flops) if run.saved_flops else ""),
     ]
+    if any(run.saved_flops for run in planned.runs):
+        columns.append(("saved\nFLOPs", lambda run: short_scientific(run.saved_flops) if run.saved_flops else ""))
     return _of_runs("what each run takes", planned.runs, columns)
 
 
-def totals_table(planned: Plan) -> Table:
+def totals_table(planned: Plan) -> TextTable:
     clock = planned.wall_clock_hours
     title = "totals"
     if clock is not None:
         title += f": {short_amount(clock)} hours on the clock, {planned.parallel_runs} at once"
-    table = _table(title)
-    for heading in ("arch", "runs", "tokens", "FLOPs", "saved", "device-hours", planned.currency):
-        table.add_column(heading, justify="left" if heading == "arch" else "right", no_wrap=True)
-    for row in totals(planned.runs):
-        table.add_row(
+    headings = ("arch", "runs", "tokens", "FLOPs", "saved", "device-hours", planned.currency)
+    rows = tuple(
+        (
             row.arch,
             str(row.runs),
             short_count(row.tokens),
@@ -82,7 +103,9 @@ def totals_table(planned: Plan) -> Table:
             short_amount(row.device_hours) or "unknown",
             short_amount(row.cost),
         )
-    return table
+        for row in totals(planned.runs)
+    )
+    return TextTable(title=title, headings=headings, rows=rows, left=1)
 
 
 def speed_lines(planned: Plan) -> list[str]:
@@ -118,17 +141,10 @@ def _optional(number: float | None) -> str:
     return "" if number is None else short_count(number)
 
 
-def _of_runs(title: str, runs: Sequence[PlannedRun], columns: Sequence[Column]) -> Table:
-    table = _table(title)
-    table.add_column("arch", no_wrap=True)
-    table.add_column("shape", no_wrap=True)
-    for heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for run in runs:
-        table.add_row(run.arch, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns))
-    return table
-
-
-def _table(title: str) -> Table:
-    # Collapsed padding: 80 characters are just enough for the longest name and the paper's sizes.
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+def _of_runs(title: str, runs: Sequence[PlannedRun], columns: Sequence[Column]) -> TextTable:
+    return TextTable(
+        title=title,
+        headings=("arch", "shape", *(heading for heading, _ in columns)),
+        rows=tuple((run.arch, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns)) for run in runs),
+        left=2,
+    )

@@ -3,7 +3,9 @@
     at rest      parameters + moments of AdamW
     logits       at rest + all activations + logits, their softmax and its gradient
     layer i      at rest + activations of layers 1 … i + gradients of layers i … d + what its own way back needs
-    update       at rest + all gradients                                              the peak is the largest of them
+    end          at rest + all gradients, those of tied embeddings three times        the peak is the largest of them
+
+AdamW itself, fused, needs no more than is there at the end.
 
 `recompute` (execution.recompute) leaves the input of every layer and what later layers read, and layer i makes the rest
 of its activations again. With several micro-batches a step all gradients are there at every moment but the first.
@@ -98,8 +100,8 @@ def training_memory(
     stays = [tokens * (layer.stays if recompute else layer.kept) for layer in layers]
     activations = start + sum(stays) + tokens * _head_kept(spec.arch, width, step)
 
-    moments = [activations + tokens * _loss_working(vocabulary, tokens, step)]
-    # Of tied embeddings the head's gradient waits for that of the embedding, and is added to it.
+    moments = [activations + _loss_working(tokens * vocabulary, step)]
+    # Of tied embeddings the head's gradient waits for that of the embedding; autograd puts their sum beside both.
     left, made = start + sum(stays), table if tied or not accumulates else 0
     for layer, own in zip(reversed(layers), reversed(stays), strict=True):
         again = tokens * layer.kept - own if recompute else 0.0
@@ -109,7 +111,7 @@ def training_memory(
             made += layer.parameters
             moments.append(left + again + tokens * layer.working + made)
         left -= own
-    moments += [left + made + table, 0.0 if accumulates else float(parameters)]
+    moments.append(left + made + (2 if tied else 1) * table)
     return TrainingMemory(
         parameters=parameters,
         gradients=parameters,
@@ -183,9 +185,11 @@ def _head_kept(arch: ArchSpec, width: int, step: "Step") -> float:
     return norm_kept_bytes(arch, width, step) + step.read(width)
 
 
-def _loss_working(vocabulary: int, tokens: int, step: "Step") -> float:
-    """Bytes per token: logits and their gradient; in one pass the logarithms of softmax and their gradient too."""
-    from archscale.ops.cross_entropy import CHUNKED_FROM
+def _loss_working(logits: int, step: "Step") -> int:
+    """Bytes for logits and their gradient; in one pass, or of a chunk, the logarithms of softmax and their gradient."""
+    from archscale.ops.cross_entropy import CHUNK_LOGITS, CHUNKED_FROM
 
-    in_chunks = not step.cuda and tokens * vocabulary >= CHUNKED_FROM
-    return FLOAT * vocabulary * (2 if in_chunks else 3)
+    if step.cuda or logits < CHUNKED_FROM:
+        # The logits themselves are gone when the gradients are made.
+        return FLOAT * 3 * logits
+    return FLOAT * (2 * logits + 3 * CHUNK_LOGITS)

@@ -97,3 +97,8 @@ def test_bfloat16_trains_under_autocast():
     (found,) = bench_sizes(["transformer_pp"], [replace(SMALL, precision="bfloat16")], None)[0].rows
     (wide,) = bench_sizes(["transformer_pp"], [SMALL], None)[0].rows
     assert found.saved_bytes_per_token < 0.9 * wide.saved_bytes_per_token
+
+
+def test_a_shape_that_cannot_be_is_refused_in_one_line():
+    with pytest.raises(UserError, match=r"scale\.depth = 9: it must be divisible by 4"):
+        model_spec("sambay", replace(SMALL, depth=9))

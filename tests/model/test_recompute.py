@@ -64,11 +64,12 @@ def held_floats_a_token(model: LanguageModel) -> float:
     return held / 8 / tokens.numel()
 
 
-def test_nothing_is_kept_without_a_way_back():
-    """Evaluation takes the plain path."""
-    model = model_of("sambay", recompute=True)
+def test_evaluation_gives_the_loss_of_training():
+    model, tokens = model_of("sambay", recompute=True), random_tokens(2, 30)
     with torch.no_grad():
-        assert not model.loss(random_tokens(2, 30), random_tokens(2, 30)).requires_grad
+        evaluated = model.loss(tokens, tokens)
+    assert evaluated == model.loss(tokens, tokens)
+    assert not evaluated.requires_grad
 
 
 def test_recomputing_is_no_part_of_a_run_but_reaches_its_model():

@@ -23,7 +23,7 @@ from tests.model.architectures import packaged, paper_scale, small_run
 
 EVERY = groups()["arch"]
 ARCHITECTURES = pytest.mark.parametrize("name", EVERY)
-HEADS = {"scale.num_heads": 4, "scale.num_kv_heads": 2}
+HEADS = {"scale.num_heads": 8, "scale.num_kv_heads": 4}
 # Attention keeps its weights below heads of 64, and makes them again above.
 FORMS = pytest.mark.parametrize("head_dim", [16, 72], ids=["narrow", "fused"])
 
@@ -67,16 +67,16 @@ def autograd_bytes(spec: RunSpec) -> int:
 @ARCHITECTURES
 def test_activations_are_what_autograd_keeps(name, precision, documents, head_dim):
     changes = {"precision": precision, "data.separate_documents": documents, "scale.head_dim": head_dim}
-    spec = run_of(name, **changes)
+    spec = run_of(name, length=96, sequences=5, **changes)
     predicted = training_memory(spec, device="cpu")
     copies = 0 if precision == "float32" else predicted.parameters / 2
-    # A block of queries may see fewer keys than the model says where a document begins.
-    assert predicted.activations - copies == pytest.approx(autograd_bytes(spec), rel=0.06 if documents else 0.03)
+    assert predicted.activations - copies == pytest.approx(autograd_bytes(spec), rel=0.005)
 
 
 SIZES = {
     "activations": {"length": 192, "sequences": 2, "width": 48, "scale.head_dim": 16},
     "vocabulary": {"length": 64, "sequences": 2, "width": 32, "scale.head_dim": 8, "data.vocab_size": 4000},
+    "tables": {"length": 8, "sequences": 1, "width": 64, "scale.head_dim": 8, "data.vocab_size": 4000},
     "parameters": {"length": 32, "sequences": 1, "width": 192, "scale.head_dim": 48},
 }
 

@@ -73,6 +73,9 @@ class DifferentialCore(SoftmaxCore):
         kept = 2 * kept_bytes(form, heads // 2, groups // 2, size, 2 * size, window, step)
         if step.cuda:
             kept += step.low * projected
+        if form == "blocks" or (form == "narrow" and step.mixed):
+            # Of the outputs as they leave an attention, only the one that λ multiplies is kept.
+            kept -= step.low * width
         normalised = 4.0 * ((width if step.cuda else 2 * width) + heads / 2)
         return kept + normalised + step.read(width)
 

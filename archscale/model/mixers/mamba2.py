@@ -154,11 +154,12 @@ class Mamba2(RecurrentMixer):
     def kept_bytes(self, step: Step) -> float:
         (inputs, taps), size = self.conv_weight_CK.shape, self.split[1]
         chunk = min(step.length, chunk_tokens(self.channels // self.heads, size))
-        # Decays of a chunk before and after B · C; the states before each chunk, one by one and together.
-        pairs = chunk * (2 * self.heads + 1)
-        states = 2 * self.channels * size / chunk
-        # Scan: its inputs, Δ x before and after its decay, the readout of the states, the memory; then the gate.
-        numbers = inputs + pairs + states + 4 * self.channels + STEPS_KEPT * self.heads + self.channels + 1
+        # Decays of a chunk before and after B · C; the states before each chunk, one by one and together; Δ x before
+        # and after its decay, and the readout of the states. The last chunk is filled up.
+        chunked = chunk * (2 * self.heads + 1) + 2 * self.channels * size / chunk + 3 * self.channels
+        chunked *= ceil(step.length / chunk) * chunk / step.length
+        # The scan's inputs, steps, memory and gate.
+        numbers = inputs + chunked + STEPS_KEPT * self.heads + 2 * self.channels + 1
         convolution = self.kept_by_convolution(inputs, taps, step)
         return step.read(self.place.width, 3) + convolution + 4.0 * numbers + step.read(self.channels)
 

@@ -26,17 +26,19 @@ def kept_bytes(form: Form, heads: int, groups: int, key: int, value: int, window
     if form == "narrow":
         seen = keys_seen(step.length, window, NARROW_BLOCK)
         return 4.0 * (inputs + output + heads * seen) + (step.low * output if step.mixed else 0)
-    wide = max(key, value)
-    padded = wide * (heads + 2 * groups) if key != value and not step.cuda else 0
+    seen = keys_seen(step.length, window, QUERY_BLOCK)
+    wide, padded = max(key, value), 0.0
+    if key != value and not step.cuda:
+        # Zeros after the shorter ones make copies of all; every block has its own of the keys and values it sees.
+        padded = wide * (heads + 2 * groups * (seen / min(QUERY_BLOCK, step.length) if form == "blocks" else 1))
     kept = step.low * (padded + heads * (value if step.cuda else wide)) + 4.0 * heads
     if form == "whole":
         return kept
-    seen = keys_seen(step.length, window, QUERY_BLOCK)
     masks = seen if step.documents else seen / step.sequences
     if not step.cuda:
         # The outputs of the blocks, put together and put in order.
         return kept + step.low * (output + masks)
-    repeated = heads * (key + value) * seen / QUERY_BLOCK + heads * key
+    repeated = heads * (key + value) * seen / min(QUERY_BLOCK, step.length) + heads * key
     return kept + step.low * (output + heads * seen + repeated) + masks
 
 
