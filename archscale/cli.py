@@ -1,14 +1,12 @@
 """The command line: parses, calls, prints. Errors of the user end in one line and exit status 2."""
 
-import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from archscale import __version__
+from archscale.bench.command import bench_app
 from archscale.check.command import check_app
 from archscale.paths import USER_CONF
 from archscale.registry import UserError
+from archscale.terminal import AsJson, console, print_json
 
 if TYPE_CHECKING:
     from archscale.plan import Standing
@@ -44,7 +44,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="KEY=VALUE in Hydra's grammar, e.g. arch=sambay scale.depth=12.", show_default=False),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_ROOT = Path("runs")
 
 
@@ -123,18 +122,18 @@ def plan(
     given = [*(overrides or []), *matched]
     planned = make_plan(loaded, given, lambda cells: _standing(cells, root))
     if as_json:
-        _print_json(plan_json(planned))
+        print_json(plan_json(planned))
         return
-    console = _console()
+    terminal = console()
     for table in plan_tables(planned):
         print(table)
     for line in [*speed_lines(planned), *(f"note: {note}" for note in planned.notes)]:
-        console.print(line, highlight=False, markup=False)
+        terminal.print(line, highlight=False, markup=False)
     if planned.over_budget:
-        console.print(f"over budget: {planned.over_budget}", highlight=False, markup=False)
+        terminal.print(f"over budget: {planned.over_budget}", highlight=False, markup=False)
     if matched:
         trains = shlex.join(["archscale", "sweep", study, *given])
-        console.print(f"to train these: {trains}", highlight=False, markup=False)
+        terminal.print(f"to train these: {trains}", highlight=False, markup=False)
 
 
 @app.command()
@@ -156,12 +155,12 @@ def status(
     cells = expand(loaded, overrides or [])
     states = observe_cells(cells, root)
     if as_json:
-        _print_json(states_json(loaded.name, states))
+        print_json(states_json(loaded.name, states))
         return
     if not watch:
-        _console().print(status_table(cells, states, loaded.name))
+        console().print(status_table(cells, states, loaded.name))
         return
-    with Live(status_table(cells, states, loaded.name), console=_console(), refresh_per_second=2) as live:
+    with Live(status_table(cells, states, loaded.name), console=console(), refresh_per_second=2) as live:
         while any(state.state == "running" for state in states):
             time.sleep(1)
             states = observe_cells(cells, root)
@@ -181,7 +180,7 @@ def logs(
     path = directory.log_path()
     if path is None:
         raise UserError(f"run {directory.run_id} has no log yet: it has not been started")
-    _console().print(f"[dim]{path}[/]")
+    console().print(f"[dim]{path}[/]")
     print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
 
 
@@ -191,7 +190,7 @@ def cancel(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROO
     from archscale.launch.control import cancel_runs, cells_of
 
     for line in cancel_runs(cells_of(target, overrides or [], root), root):
-        _console().print(line, highlight=False)
+        console().print(line, highlight=False)
 
 
 @app.command()
@@ -208,7 +207,7 @@ def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT
     else:
         cells = cells_of(target, [], root)
     if not reopen_failed(cells, root):
-        _console().print(f"{target} has no failed runs")
+        console().print(f"{target} has no failed runs")
         return
     fixed = load_study(target).overrides if is_study(target) else ()
     raise typer.Exit(_launch(target, cells, [*fixed, *(overrides or [])], root))
@@ -239,104 +238,11 @@ def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_R
         settings=loaded.reading,
         out=study_folder(root, loaded.name),
     )
-    _console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
+    console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
 
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory on this machine.")
 app.add_typer(bench_app, name="bench")
 app.add_typer(check_app, name="check")
-
-
-@bench_app.command("train")
-def bench_train(
-    architectures: Annotated[
-        list[str] | None, typer.Argument(help="Which, the first being what others are compared with. Default: all.")
-    ] = None,
-    parameters: Annotated[
-        str, typer.Option(help="Non-embedding parameters; widths are solved for it. Several: 1e6,4e6.")
-    ] = "1e6",
-    depth: Annotated[int, typer.Option(help="Layers.")] = 8,
-    heads: Annotated[int, typer.Option(help="Query heads.")] = 8,
-    head_dim: Annotated[int, typer.Option(help="Size of a head.")] = 16,
-    length: Annotated[int, typer.Option(help="Tokens a sequence.")] = 512,
-    sequences: Annotated[int, typer.Option(help="Sequences a step.")] = 4,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    rounds: Annotated[int, typer.Option(help="Steps each is timed for.")] = 5,
-    window: Annotated[int, typer.Option(help="Tokens that windowed attention sees, in every architecture.")] = 128,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Add the speeds to this file, for cluster.calibration=FILE.")
-    ] = None,
-    by_token: Annotated[
-        bool, typer.Option(help="Also time recurrences run token by token, and every operator's definition.")
-    ] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Time training steps of architectures of equal size, and the operators they are made of."""
-    from archscale.bench.calibrate import bench_sizes
-    from archscale.bench.tables import bench_json, operator_table, train_table
-    from archscale.bench.train import TrainSettings, sizes
-
-    settings = [
-        TrainSettings(
-            parameters=size,
-            depth=depth,
-            heads=heads,
-            head_dim=head_dim,
-            sequence_length=length,
-            sequences=sequences,
-            threads=threads,
-            rounds=rounds,
-            window=window,
-            device=device,
-            precision=precision,
-            by_token=by_token,
-        )
-        for size in sizes(parameters)
-    ]
-    reports = bench_sizes(architectures, settings, calibration)
-    if as_json:
-        found = [bench_json(report) for report in reports]
-        _print_json(found[0] if len(found) == 1 else found)
-        return
-    for report in reports:
-        _console().print(train_table(report))
-        if report.operators:
-            _console().print(operator_table(report))
-
-
-@bench_app.command("plan")
-def bench_plan_speed(
-    cells: Annotated[int, typer.Option(min=1, help="Cells of the study that is planned.")] = 10_000,
-    as_json: AsJson = False,
-) -> None:
-    """Time the planning of a large study, of few shapes and of as many widths as cells, and its memory."""
-    from archscale.bench.plan import bench_plan
-    from archscale.bench.tables import plan_speed_table
-
-    found = bench_plan(cells)
-    if as_json:
-        _print_json([asdict(row) for row in found])
-        return
-    _console().print(plan_speed_table(found))
-
-
-@bench_app.command("memory")
-def bench_memory(
-    architectures: Annotated[list[str] | None, typer.Argument(help="Which; all packaged ones without.")] = None,
-    resident: Annotated[bool, typer.Option(help="Also what a process of its own takes; Linux only.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure the peak memory of training steps on this CPU, against what `plan` predicts."""
-    from archscale.bench.memory import bench_memory
-    from archscale.bench.tables import memory_json, memory_table
-
-    rows = bench_memory(architectures, resident=resident)
-    if as_json:
-        _print_json(memory_json(rows))
-        return
-    _console().print(memory_table(rows))
 
 
 @app.command(name="list")
@@ -351,13 +257,13 @@ def list_choices(
     from archscale.choices import choices_of, rules_table
 
     if as_table or overrides:
-        _console().print(rules_table(kind, overrides or [], as_table=as_table))
+        console().print(rules_table(kind, overrides or [], as_table=as_table))
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     for row in choices_of(kind):
         table.add_row(*row)
-    _console().print(table)
+    console().print(table)
 
 
 def _standing(cells: "Sequence[StudyCell]", root: Path) -> "Standing":
@@ -388,38 +294,29 @@ def _launch(name: str, cells: "Sequence[Cell]", overrides: list[str], root: Path
     clusters = [cell.config.cluster for cell in cells if isinstance(cell, StudyCell)]
     cluster = clusters[0] if clusters else load_config(plain_overrides(overrides)).cluster
     executor = EXECUTORS[cluster.name](cluster)
-    console = _console()
+    terminal = console()
     orchestrator = Orchestrator(root=root, cells=cells, executor=executor, restarts=cluster.restarts)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, _interrupt)
-    with LiveDisplay(cells, console) as display:
+    with LiveDisplay(cells, terminal) as display:
         stopped = False
         try:
             states = orchestrator.run(display.watch)
         except KeyboardInterrupt:
             stopped = True
-            console.print("stopping: every run saves a checkpoint; the same command goes on from there")
+            terminal.print("stopping: every run saves a checkpoint; the same command goes on from there")
             states = orchestrator.stop(display.watch)
             if any(state.state == "running" for state in states):
-                console.print("runs that another sweep started go on: `archscale cancel` stops them too")
-    console.print(status_table(cells, states, name))
+                terminal.print("runs that another sweep started go on: `archscale cancel` stops them too")
+    terminal.print(status_table(cells, states, name))
     if not stopped:
         for line in failures(states, root):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            terminal.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0 if all(state.state in ("finished", "diverged") for state in states) else 1
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _console() -> Console:
-    """Full lines where output is piped; the terminal's own width otherwise."""
-    return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((160, 24)).columns)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ FILES = sorted([*ROOT.glob("archscale/**/*.py"), *ROOT.glob("analysis/**/*.py")]
 
 # Who may be imported by whom, by package below archscale; lower layers never import higher ones.
 LAYERS = [
-    {"registry", "spec", "identity", "paths"},
+    {"registry", "spec", "identity", "paths", "terminal"},
     {"parametrizations", "ops", "runlog", "trunks"},
     {"model"},
     {"scaling", "data"},

@@ -10,7 +10,7 @@ from archscale.study import Cell, StudyCell
 from archscale.trunks import sharing_notes
 
 if TYPE_CHECKING:
-    from archscale.plan.cells import PlannedRun
+    from archscale.plan.rows import PlannedRun
 
 
 def notes_of(cells: Sequence[StudyCell], runs: "Sequence[PlannedRun]") -> Iterator[str]:

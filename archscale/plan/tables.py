@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archscale.identity import short_count
-from archscale.plan.cells import Plan, PlannedRun, totals
+from archscale.plan.cells import totals
+from archscale.plan.rows import Plan, PlannedRun
 
 Column = tuple[str, Callable[[PlannedRun], str]]
 
