@@ -55,7 +55,7 @@ def sweep_panel(found: Transfer, label: str) -> Figure:
             }
         )
         if (item := found.found(label).get(place)) is not None:
-            traces += [shared | trace for trace in _optimum_traces(item, look)]
+            traces += [shared | trace for trace in _optimum_traces(item, look, limits)]
     x_axis = log_axis(COLUMNS[settings.x].label, *limits.x)
     ticks = series.log_ticks(*limits.x, most=5)
     x_axis |= {"tickvals": ticks, "ticktext": [formatting.short(tick) for tick in ticks]}
@@ -72,7 +72,7 @@ def optima_panel(found: Transfer) -> Figure | None:
         items = found.found(label)
         if not items:
             continue
-        x, down, up = optimum_bars(items)
+        x, down, up = optimum_bars(items.values(), limits_of(found))
         lowest, highest = min(lowest, float((x - down).min())), max(highest, float((x + up).max()))
         traces.append(
             {"mode": "lines+markers", "name": html.escape(label), "x": list(items), "y": numbers(x)}
@@ -91,12 +91,12 @@ def optima_panel(found: Transfer) -> Figure | None:
     return plotly_figure(traces, x_axis, y_axis)
 
 
-def _optimum_traces(item: Optimum, look: Style) -> list[Figure]:
+def _optimum_traces(item: Optimum, look: Style, limits: Limits) -> list[Figure]:
     grid = np.geomspace(item.used[0], item.used[-1], 40)
     line = {"color": look.color, "width": 1.8, "dash": "dash"}
     hidden = {"showlegend": False}
     star: Figure = {"color": look.color, "size": 13, "symbol": "star"}
-    _, down, up = optimum_bars({0.0: item})
+    _, down, up = optimum_bars([item], limits)
     bar = {"type": "data", "array": numbers(up), "arrayminus": numbers(down), "thickness": 1.5}
     said = f"lowest at {formatting.short(item.x)}: {formatting.loss(item.y)}<extra></extra>"
     return [

@@ -42,7 +42,7 @@ def sweep_figure(found: Transfer) -> Figure:
         for place, sweep in sweeps.items():
             _draw_sweep(axes, *sweep.means, looks[place], limits)
             if (item := found.found(label).get(place)) is not None:
-                _draw_optimum(axes, item, looks[place])
+                _draw_optimum(axes, item, looks[place], limits)
     for axes in list(grid.flat)[len(found.sweeps) :]:
         axes.set_visible(False)
     for axes in grid[-1]:
@@ -67,7 +67,7 @@ def optima_figure(found: Transfer) -> Figure | None:
     axes.set(xscale="log", yscale="log")
     for label, look in styles(found.labels).items():
         if label in found.optima and (items := found.found(label)):
-            x, down, up = optimum_bars(items)
+            x, down, up = optimum_bars(items.values(), limits_of(found))
             axes.errorbar(
                 list(items),
                 x,
@@ -99,9 +99,9 @@ def _draw_sweep(axes: Axes, x: np.ndarray, y: np.ndarray, look: Style, limits: L
         axes.plot(x[there], edge, marker, color=look.color, fillstyle="none", markersize=4.5, clip_on=False)
 
 
-def _draw_optimum(axes: Axes, item: Optimum, look: Style) -> None:
+def _draw_optimum(axes: Axes, item: Optimum, look: Style, limits: Limits) -> None:
     grid = np.geomspace(item.used[0], item.used[-1], 60)
     axes.plot(grid, item.parabola(grid), color=look.color, linewidth=1, linestyle=(0, (3, 2)))
-    if formatting.is_number(item.interval.high):
-        axes.plot([item.interval.low, item.interval.high], [item.y, item.y], color=look.color, linewidth=1.6)
+    _, (down,), (up,) = optimum_bars([item], limits)
+    axes.plot([item.x - down, item.x + up], [item.y, item.y], color=look.color, linewidth=1.6)
     axes.plot([item.x], [item.y], "*", color=look.color, markersize=8, markeredgecolor="white", markeredgewidth=0.5)

@@ -11,7 +11,7 @@ from analysis.summary import Summary
 from analysis.table import COLUMNS
 from analysis.text_tables import TextTable
 from analysis.transfer import Transfer
-from analysis.transfer_summary import span, summarise_transfer, swept
+from analysis.transfer_summary import span, span_swept, summarise_transfer, swept
 
 NOT_BRACKETED = "not bracketed"
 
@@ -48,7 +48,7 @@ def optimum_table(found: Transfer) -> TextTable:
             ends = item.y_interval
             lowest = f"{formatting.loss(item.y)} {formatting.loss_interval(ends.low, ends.high)}"
             used = f"{formatting.short(item.used[0])} to {formatting.short(item.used[-1])}"
-            rows.append((*head, f"{formatting.short(item.x)} {span(item.interval)}", lowest, used, *tail))
+            rows.append((*head, f"{formatting.short(item.x)} {span_swept(item.interval, x)}", lowest, used, *tail))
     level = f"[{100 * settings.level:g} %]"
     headers = (
         found.noun.capitalize(),

@@ -1,11 +1,10 @@
 """What the figures of a transfer study share, in print and on the page: their axes, and the bars of the optima."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import formatting
 from analysis.optimum import Optimum
 from analysis.transfer import Transfer
 
@@ -37,13 +36,9 @@ def limits_of(found: Transfer) -> Limits:
     return Limits(x=(float(x.min()) / 1.3, float(x.max()) * 1.3), y=(low - pad, top + 2 * pad))
 
 
-def optimum_bars(items: Mapping[float, Optimum]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best x and the lengths of its bars; an interval without an end has no bar."""
-    x = np.array([item.x for item in items.values()])
-    ends = np.array(
-        [
-            (item.interval.low, item.interval.high) if formatting.is_number(item.interval.high) else (item.x, item.x)
-            for item in items.values()
-        ]
-    )
-    return x, x - ends[:, 0], ends[:, 1] - x
+def optimum_bars(items: Iterable[Optimum], limits: Limits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Best x and the lengths of its bars, which end where the sweep does: beyond it nothing was measured."""
+    found = list(items)
+    x = np.array([item.x for item in found])
+    low, high = (np.clip([getattr(item.interval, end) for item in found], *limits.x) for end in ("low", "high"))
+    return x, x - low, high - x

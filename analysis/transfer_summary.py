@@ -1,6 +1,6 @@
 """What a transfer study says in plain sentences: how far optima move, what that costs, and what is not bracketed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from analysis import coverage, formatting
 from analysis.intervals import Interval
@@ -31,6 +31,16 @@ def span(interval: Interval) -> str:
     if interval.low <= 0 or not formatting.is_number(interval.high):
         return "[not bounded]"
     return f"[{formatting.short(interval.low)}, {formatting.short(interval.high)}]"
+
+
+def span_swept(interval: Interval, swept: Sequence[float]) -> str:
+    """As `span`, with an end that lies beyond what was swept said so: no loss was measured there."""
+    low, high = min(swept), max(swept)
+    if interval.low < low and interval.high > high:
+        return "[not bounded]"
+    first = f"below {formatting.short(low)}" if interval.low < low else formatting.short(interval.low)
+    last = f"above {formatting.short(high)}" if interval.high > high else formatting.short(interval.high)
+    return f"[{first}, {last}]"
 
 
 def under(found: Transfer, label: str) -> str:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from analysis.evidence import check_settings
+from analysis.intervals import Interval
 from analysis.optimum import Sweep, optima
 from analysis.report import read, write_report
 from analysis.table import RunTable
 from analysis.transfer import gather_transfer, movement_of
 from analysis.transfer_interactive import panels
-from analysis.transfer_series import limits_of
+from analysis.transfer_series import limits_of, optimum_bars
+from analysis.transfer_summary import span_swept
 from archscale.plan import recount
 from archscale.registry import UserError
 from archscale.spec import TransferSettings
@@ -110,6 +112,19 @@ def test_the_sentences_have_the_numbers_and_their_intervals(table):
     assert not any("parametrizations" in line for line in summary.drift)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.01, 0.02, "[0.01, 0.02]"),
+        (1e-9, 0.02, "[below 0.002, 0.02]"),
+        (0.01, 3.0, "[0.01, above 0.128]"),
+        (0.0, math.inf, "[not bounded]"),
+    ],
+)
+def test_an_end_beyond_the_sweep_is_no_number(low, high, said):
+    assert span_swept(Interval(low=low, high=high, level=0.95), RATES) == said
+
+
 def test_an_open_end_is_said_and_not_numbered(tmp_path):
     runs = write_sweeps(tmp_path)
     kept = runs.runs[~((runs.runs["width"] == 64) & (runs.runs["base_learning_rate"] < 0.006))]
@@ -187,6 +202,14 @@ def test_every_optimum_lies_inside_the_axes_and_diverged_runs_at_their_top(table
         if symbol == "x-thin-open"
     ]
     assert heights == [pytest.approx(limits.y[1])] * 3
+
+
+def test_bars_end_where_the_sweep_does(table):
+    found = transfer_of(table)
+    item = replace(found.optima["SP"][16.0], interval=Interval(low=0.0, high=math.inf, level=0.95))
+    limits = limits_of(found)
+    (x,), (down,), (up,) = optimum_bars([item], limits)
+    assert (x - down, x + up) == pytest.approx(limits.x)
 
 
 def test_a_study_along_depth_reads_its_column(tmp_path):

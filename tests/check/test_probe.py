@@ -26,7 +26,7 @@ from archscale.model.lm import LanguageModel
 SMALL = CheckSettings(widths=(32, 64), depths=(8, 16), head_dim=4, sequence_length=9, steps=2)
 
 
-def model_of(arch: str, **changes: bool) -> LanguageModel:
+def model_of(arch: str) -> LanguageModel:
     spec = run_spec(arch, "mup_pp", 32, 8, SMALL, seed=0)
     model = LanguageModel(spec)
     initialize(model, spec)
@@ -119,6 +119,7 @@ def test_every_parameter_has_a_part_and_keeps_its_value(model):
     kinds = {layer.mixer for layer in model.layers}
     names = {name.partition(".mixer.")[2] for name in values if ".mixer." in name}
     assert {key.partition(".")[2] for key in parts if key.partition(".")[0] in kinds} >= names
+    assert set(parts) >= {f"{kind}.norm.gain" for kind in kinds | {MLP}} | {EMBEDDING, HEAD, "final norm.gain"}
     assert min(parts.values()) > 0
 
 
