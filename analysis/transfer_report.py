@@ -48,7 +48,9 @@ def optimum_table(found: Transfer) -> TextTable:
             ends = item.y_interval
             lowest = f"{formatting.loss(item.y)} {formatting.loss_interval(ends.low, ends.high)}"
             used = f"{formatting.short(item.used[0])} to {formatting.short(item.used[-1])}"
-            rows.append((*head, f"{formatting.short(item.x)} {span_swept(item.interval, x)}", lowest, used, *tail))
+            rows.append(
+                (*head, f"{formatting.short(item.x)} {span_swept(item.interval, list(x))}", lowest, used, *tail)
+            )
     level = f"[{100 * settings.level:g} %]"
     headers = (
         found.noun.capitalize(),

@@ -40,5 +40,5 @@ def optimum_bars(items: Iterable[Optimum], limits: Limits) -> tuple[np.ndarray, 
     """Best x and the lengths of its bars, which end where the sweep does: beyond it nothing was measured."""
     found = list(items)
     x = np.array([item.x for item in found])
-    low, high = (np.clip([getattr(item.interval, end) for item in found], *limits.x) for end in ("low", "high"))
+    low, high = np.clip([(item.interval.low, item.interval.high) for item in found], *limits.x).T
     return x, x - low, high - x

@@ -7,6 +7,7 @@ from archscale.compose import named_arch
 from archscale.parametrizations import of_run
 from archscale.plan.budget import Standing, over_budget
 from archscale.plan.cost import cost_of, makespan
+from archscale.plan.labels import row_labels
 from archscale.plan.notes import notes_of
 from archscale.plan.rows import Plan, PlannedRun, Total
 from archscale.registry import UserError
@@ -45,7 +46,10 @@ def plan(
     cells = expand(study, overrides, see)
     now = standing(cells) if standing else Standing()
     branches = shared_trunks({cell.run_id: cell.spec for cell in cells})
-    runs = tuple(_planned(cell, branches.get(cell.run_id), memories[cell.run_id]) for cell in cells)
+    runs = tuple(
+        _planned(cell, label, branches.get(cell.run_id), memories[cell.run_id])
+        for cell, label in zip(cells, row_labels(cells), strict=True)
+    )
     hours = [run.wall_clock_hours for run in runs if run.wall_clock_hours is not None]
     return Plan(
         study=study.name,
@@ -59,7 +63,7 @@ def plan(
     )
 
 
-def _planned(cell: StudyCell, branch: Branch | None, memory: TrainingMemory) -> PlannedRun:
+def _planned(cell: StudyCell, label: str, branch: Branch | None, memory: TrainingMemory) -> PlannedRun:
     spec, scale = cell.spec, cell.spec.scale
     vocab_size = spec.data.vocab_size
     count = count_parameters(spec.arch, scale, vocab_size)
@@ -73,6 +77,7 @@ def _planned(cell: StudyCell, branch: Branch | None, memory: TrainingMemory) -> 
         mismatch = counted(spec.arch, scale, vocab_size, target.count) / target.parameters - 1
     return PlannedRun(
         run_id=cell.run_id,
+        label=label,
         arch=spec.arch.name,
         depth=scale.depth,
         width=scale.width,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 class PlannedRun:
     """Tokens are training tokens; learning rates the global one and that of hidden weights; flops of training.
 
+    `label` is the architecture, and what tells rows of one shape apart (labels.py).
+
     `target_parameters` is the count that the width was solved for, None where it was not solved, and `mismatch` what
     the count has more than that, as a fraction of it. `paper_parameters` and `paper_tokens` are by the paper's
     formulas, None where a mixer has none, `module_tokens` by the real modules, whichever the run follows. Of a branch
@@ -15,6 +17,7 @@ class PlannedRun:
     """
 
     run_id: str
+    label: str
     arch: str
     depth: int
     width: int

@@ -145,7 +145,11 @@ def _optional(number: float | None) -> str:
 def _of_runs(title: str, runs: Sequence[PlannedRun], columns: Sequence[Column]) -> TextTable:
     return TextTable(
         title=title,
-        headings=("arch", "shape", *(heading for heading, _ in columns)),
-        rows=tuple((run.arch, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns)) for run in runs),
+        headings=(
+            "run" if any(run.label != run.arch for run in runs) else "arch",
+            "shape",
+            *(heading for heading, _ in columns),
+        ),
+        rows=tuple((run.label, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns)) for run in runs),
         left=2,
     )
