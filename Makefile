@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu demo test test-all lint format wheel clean
+.PHONY: help setup setup-gpu demo test test-slow test-all lint format wheel clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ demo: $(STAMP) ## Run a whole small scaling study on this CPU and write its repo
 
 test: $(STAMP) ## The fast tests.
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+test-slow: $(STAMP) ## What `make test` leaves out.
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 test-all: $(STAMP) ## All tests.
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -20,7 +20,7 @@ from analysis.evidence import check_settings
 from analysis.gathered import Gathered, check_cells, gathered
 from analysis.intervals import Interval
 from analysis.table import NUMERIC, RunTable, records_of
-from archscale.registry import UserError, unknown
+from archscale.registry import UserError
 from archscale.spec import EvaluateSettings
 
 LEVEL = 0.95
@@ -49,12 +49,16 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation(Gathered):
-    """`places` are the values of x in order; `cells` and `gaps` go by label and place, gaps without the baseline's."""
+    """`places` are the values of x in order; `cells` and `gaps` go by label and place, gaps without the baseline's.
+
+    `baseline_measured` is false where the group that was asked for has no finished run, and the first one stands in.
+    """
 
     settings: EvaluateSettings
     places: tuple[Any, ...]
     cells: dict[str, dict[Any, Cell]]
     baseline: str
+    baseline_measured: bool
     gaps: dict[str, dict[Any, Gap]]
     spread: float | None
     spread_degrees_of_freedom: int
@@ -71,7 +75,7 @@ class Evaluation(Gathered):
 def gather_evaluation(*, table: RunTable, missing: Sequence[str], settings: EvaluateSettings) -> Evaluation:
     """
     Raises:
-        UserError: when no run has finished, the baseline is no group, runs of one cell differ in more than their seed,
+        UserError: when no run has finished, runs of one cell differ in more than their seed,
             RunTable.fit_points refuses to mix the runs, or a name in the settings does not exist.
     """
     check_settings(settings)
@@ -96,7 +100,9 @@ def gather_evaluation(*, table: RunTable, missing: Sequence[str], settings: Eval
         for label in base.label_by_value.values()
     }
     cells = {label: of_one for label, of_one in cells.items() if of_one}
-    baseline = _baseline(base, settings, list(cells))
+    measured = [label for label, of_one in cells.items() if any(cell.mean is not None for cell in of_one.values())]
+    asked = _baseline(base, settings, measured)
+    baseline = asked or measured[0]
     dof = sum(len(part) - 1 for part in values.values())
     squares = sum(float(((part - part.mean()) ** 2).sum()) for part in values.values())
     spread = math.sqrt(squares / dof) if dof else None
@@ -115,6 +121,7 @@ def gather_evaluation(*, table: RunTable, missing: Sequence[str], settings: Eval
         places=tuple(places),
         cells=cells,
         baseline=baseline,
+        baseline_measured=asked is not None,
         gaps=gaps,
         spread=spread,
         spread_degrees_of_freedom=dof,
@@ -135,13 +142,14 @@ def gap_of(cell: Cell, other: Cell, spread: float | None, dof: int) -> Gap:
     return Gap(difference=difference, interval=Interval(low=difference - half, high=difference + half, level=LEVEL))
 
 
-def _baseline(base: Gathered, settings: EvaluateSettings, labels: list[str]) -> str:
-    """The group that evaluate.baseline names by its value or by its label; the first one where it names none."""
+def _baseline(base: Gathered, settings: EvaluateSettings, measured: list[str]) -> str | None:
+    """The group that evaluate.baseline names by its value or by its label; None where no run of such a group is there.
+
+    The first one where it names none.
+    """
     if settings.baseline is None:
-        return labels[0]
-    known = {value: label for value, label in base.label_by_value.items() if label in labels}
-    for value, label in known.items():
-        if settings.baseline in (value, label):
+        return measured[0]
+    for value, label in base.label_by_value.items():
+        if label in measured and settings.baseline in (value, label):
             return label
-    hint = "A group of which no run has finished cannot be the baseline yet: `archscale sweep STUDY` runs it."
-    raise unknown(f"evaluate.baseline ({settings.group})", settings.baseline, known, hint=hint)
+    return None

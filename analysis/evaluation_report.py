@@ -113,6 +113,8 @@ def _headline(found: Evaluation) -> str:
         bool(found.between(order[0][0], order[1][0], place).tied) for order, place in zip(compared, places, strict=True)
     )
     noise = f" The lead over the next is within the noise of seeds at {ties} of {len(compared)}." if ties else ""
+    shaky = sum(found.cells[label][place].diverged > 0 for label, place in zip(first, places, strict=True))
+    noise += f" Seeds of the leader diverged at {shaky} of {len(compared)}." if shaky else ""
     where = f"{found.settings.x.replace('_', ' ')}" if len(compared) > 1 else place_text(found, places[0])
     if len(set(first)) == 1:
         at = f"every {where} compared ({len(compared)})" if len(compared) > 1 else where
@@ -131,10 +133,18 @@ def _leaders(found: Evaluation) -> Iterator[str]:
             (best, low), (next_best, second) = order[:2]
             distance = f"{value_text(found, second - low)} {unit}".rstrip()
             chance = ", which is within the noise of seeds" if found.between(best, next_best, place).tied else ""
+            leader = _with_losses(found, best, place)
             yield (
-                f"At {place_text(found, place)} {best} is lowest with {value_text(found, low)}, "
+                f"At {place_text(found, place)} {leader} is lowest with {value_text(found, low)}, "
                 f"{distance} below {next_best}{chance}."
             )
+
+
+def _with_losses(found: Evaluation, label: str, place: Any) -> str:
+    """The label, and how many of its seeds the mean leaves out."""
+    cell = found.cells[label][place]
+    total = formatting.plural(cell.runs + cell.diverged, "seed")
+    return f"{label} ({cell.diverged} of {total} diverged)" if cell.diverged else label
 
 
 def _against_baseline(found: Evaluation) -> Iterator[str]:
@@ -146,11 +156,20 @@ def _against_baseline(found: Evaluation) -> Iterator[str]:
         at = f"at all {len(gaps)}" if len(gaps) > 1 else f"at {place_text(found, next(iter(gaps)))}"
         if high < 0 or low > 0:
             ends = sorted({value_text(found, abs(low)), value_text(found, abs(high))})
-            yield f"{label} lies {'below' if high < 0 else 'above'} {found.baseline} {at}, by {' to '.join(ends)}."
+            side = "below" if high < 0 else "above"
+            yield f"{label} lies {side} {found.baseline} {at}, by {' to '.join(ends)}{_chance(gaps)}."
         else:
             below = [evaluation_figures.tick(found, place) for place, value in differences.items() if value < 0]
             said = f"below it at {formatting.listed(below)} and not elsewhere" if below else "nowhere below it"
-            yield f"{label} against {found.baseline}: {_signed(found, low)} to {_signed(found, high)}, {said}."
+            span = f"{_signed(found, low)} to {_signed(found, high)}"
+            yield f"{label} against {found.baseline}: {span}, {said}{_chance(gaps)}."
+
+
+def _chance(gaps: dict[Any, Gap]) -> str:
+    ties = sum(bool(gap.tied) for gap in gaps.values())
+    if not ties:
+        return ""
+    return ", within the noise of seeds" + (f" at {ties} of {len(gaps)}" if len(gaps) > 1 else "")
 
 
 def _open(found: Evaluation) -> Iterator[str]:
@@ -168,6 +187,11 @@ def _open(found: Evaluation) -> Iterator[str]:
         yield (
             f"Runs that differ in their seed alone spread by {formatting.residual_std(found.spread)} (standard "
             f"deviation, {formatting.plural(found.spread_degrees_of_freedom, 'degree')} of freedom)."
+        )
+    if not found.baseline_measured:
+        yield (
+            f"How the groups compare with {found.settings.baseline}, the baseline that was asked for: no run of it has "
+            f"finished, and {found.baseline} stands in for it."
         )
     yield from sizes.unequal(found)
 

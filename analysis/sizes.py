@@ -70,7 +70,7 @@ def unequal(evidence: Gathered) -> Iterator[str]:
     rank = f"the only difference above {limit}" if many == 1 else f"the largest of {many} differences above {limit}"
     yield (
         f"How much of a gap is the architecture's and how much the size's: {worst.sentence}, {rank}. "
-        "Widths for equal counts: archscale plan STUDY --match-parameters ARCH."
+        "Widths for equal counts: archscale plan STUDY --match-parameters ARCH; larger models come closer."
     )
 
 

@@ -272,13 +272,20 @@ def _standing(cells: "Sequence[StudyCell]", root: Path) -> "Standing":
     from archscale.launch.executor import EXECUTORS
     from archscale.launch.state import observe_cells
     from archscale.plan import Standing
+    from archscale.runlog.directory import RunDirectory
+    from archscale.trunks import kept_steps
 
     cluster, threads = cells[0].config.cluster, cells[0].spec.execution.threads
     slots = EXECUTORS[cluster.name](cluster).slots(threads)
     states = observe_cells(cells, root) if root.is_dir() else []
-    over = ("finished", "diverged")
-    left = {state.run_id: 0.0 if state.state in over else 1 - state.step / state.steps for state in states}
-    return Standing(left=left, parallel_runs=slots)
+    left, began = {}, {}
+    for state in states:
+        directory, over = RunDirectory(root / state.run_id), state.state in ("finished", "diverged")
+        # A process that was killed before its first checkpoint has left nothing to go on from.
+        if over or state.holder is not None or directory.checkpoint_path.exists():
+            left[state.run_id] = 0.0 if over else 1 - state.step / state.steps
+            began[state.run_id] = directory.provenance().get("trunk", {}).get("step", 0)
+    return Standing(left=left, began=began, kept=kept_steps(root), parallel_runs=slots)
 
 
 def _launch(name: str, cells: "Sequence[Cell]", overrides: list[str], root: Path) -> int:

@@ -101,6 +101,9 @@ class StudyCell(Cell):
     config: RunConfig
 
 
+_MAY_BE_EMPTY = ("fit", "evaluate", "transfer", "budget")
+
+
 def study_names() -> list[str]:
     return sorted(file.stem for file in packaged("sweeps").glob("*.yaml"))
 
@@ -138,7 +141,8 @@ def load_study(name_or_path: str) -> Study:
         raise UserError(f"study file {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"study file {path}: it must be a mapping with product, zip, overrides, fit")
-    given = {str(key): value for key, value in values.items()}
+    # A heading without anything below it says nothing.
+    given = {str(key): value for key, value in values.items() if value is not None or key not in _MAY_BE_EMPTY}
     return from_mapping(Study, {"name": path.stem} | given, where=f"study {path.stem}")
 
 

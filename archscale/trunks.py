@@ -13,19 +13,14 @@ States are files of the run that computed them, `<run>/branches/<trunk hash>-<st
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from archscale.identity import hash_of, identity_fields
 from archscale.spec import RunSpec
 
-
-@dataclass(frozen=True, kw_only=True)
-class Branch:
-    """A run that does only what comes after `step`: the steps before are those of run `parent`."""
-
-    parent: str
-    step: int
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def shares_trunk(spec: RunSpec) -> bool:
@@ -49,17 +44,32 @@ def trunk_members(specs: Mapping[str, RunSpec]) -> dict[str, list[str]]:
     return members
 
 
-def shared_trunks(specs: Mapping[str, RunSpec]) -> dict[str, Branch]:
-    """Which of these runs, by run id, branch off which other one, and after how many steps.
+def first_steps(
+    specs: Mapping[str, RunSpec],
+    *,
+    left: Mapping[str, float] = NOTHING,
+    began: Mapping[str, int] = NOTHING,
+    kept: Mapping[str, Iterable[int]] = NOTHING,
+) -> dict[str, int]:
+    """After how many steps, which other runs do or have done, each of these runs begins, by run id.
 
-    `step` is what sharing saves of a branch; runs that are missing here train all of their own steps.
+    A run starts at its decay when a longer one of its trunk is still to pass that step, else from the latest state that
+    is there; so the longest run that is not over carries the others, as far as no states are left of those before it.
+
+    `left`: the share of its steps that a run has still to do, 1 where it has not begun. `began`: with how many steps of
+    another run those that have begun did. `kept`: by trunk hash, the steps whose states lie on the disk.
     """
-    return {
-        identity: Branch(parent=members[-1], step=specs[identity].optim.decay_start)
-        for members in trunk_members(specs).values()
-        for identity in members[:-1]
-        if specs[identity].optim.decay_start > 0
-    }
+    first = {identity: began.get(identity, 0) for identity in specs}
+    for trunk, members in trunk_members(specs).items():
+        carriers: list[int] = []  # the steps where the longer runs stand
+        for identity in reversed(members):
+            optim, share = specs[identity].optim, left.get(identity, 1.0)
+            if share == 1 and identity not in began:
+                comes = any(step < optim.decay_start for step in carriers)
+                states = [step for step in kept.get(trunk, ()) if step <= optim.decay_start]
+                first[identity] = optim.decay_start if comes else max(states, default=0)
+            carriers.append(max(first[identity], round((1 - share) * optim.steps)))
+    return first
 
 
 def steps_to_keep(specs: Mapping[str, RunSpec]) -> dict[str, tuple[int, ...]]:
@@ -121,3 +131,13 @@ def branch_files(root: Path, trunk: str, *, at_most: int) -> list[tuple[int, Pat
     named = ((path.stem.rpartition("-")[2], path) for path in root.glob(f"*/branches/{trunk}-*.pt"))
     found = [(int(step), path) for step, path in named if step.isdigit()]
     return sorted(((step, path) for step, path in found if step <= at_most), reverse=True)
+
+
+def kept_steps(root: Path) -> dict[str, set[int]]:
+    """By trunk hash, the steps whose states any run under `root` has kept."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for path in root.glob("*/branches/*-*.pt"):
+        trunk, _, step = path.stem.rpartition("-")
+        if step.isdigit():
+            found[trunk].add(int(step))
+    return found

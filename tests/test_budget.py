@@ -1,6 +1,8 @@
 """A budget refuses what does not fit, before anything starts, and says what would."""
 
+import json
 import re
+from dataclasses import fields
 
 import pytest
 from typer.testing import CliRunner
@@ -11,10 +13,13 @@ from archscale.plan import Standing, check_budget, plan
 from archscale.plan.budget import over_budget
 from archscale.plan.cost import cost_of, makespan
 from archscale.registry import UserError
+from archscale.runlog.directory import Result, RunDirectory
+from archscale.runlog.files import write_json
 from archscale.scaling.calibration import Machine, Measurement, add_measurements
 from archscale.scaling.flops import training_flops
 from archscale.spec import Budget, FlopsAccounting
 from archscale.study import Study, expand
+from archscale.trunks import branch_file, trunk_hash
 
 # A device that does 1e9 FLOPs a second.
 SPEED = ("cluster.peak_flops_per_second=4e9", "cluster.mfu=0.25", "cluster.device_hour_price=3.0")
@@ -165,6 +170,103 @@ def test_branches_of_a_trunk_cost_their_own_steps():
     assert over_budget(limited, expand(limited), Standing()) is None
 
 
+WSD = ("optim=wsd", "optim.warmup_tokens=2048", "scale.tokens_per_param=null", *SPEED)
+LENGTHS = [262_144, 524_288, 1_048_576]
+
+
+def budgets_with(*overrides: str, **limits: float) -> Study:
+    given = (*WSD, *overrides)
+    return Study(name="s", overrides=given, product={"scale.tokens": LENGTHS}, budget=Budget(**limits))
+
+
+def hours_alone(cells) -> list[float]:
+    return [cost_of(cell.spec, cell.config.cluster).device_hours for cell in cells]
+
+
+def decay_share(cell) -> float:
+    return 1 - cell.spec.optim.decay_start / cell.spec.optim.steps
+
+
+def just_enough(need: float, cells, standing: Standing) -> bool:
+    """Whether `need` device-hours are what a budget counts, to 0.1 %."""
+    enough, tight = (budgets_with(device_hours=need * factor) for factor in (1.001, 0.999))
+    return over_budget(enough, cells, standing) is None and over_budget(tight, cells, standing) is not None
+
+
+def test_a_finished_trunk_without_states_leaves_the_trunk_to_the_longest_that_is_missing():
+    cells = expand(budgets_with())
+    short, middle, long = hours_alone(cells)
+    standing = Standing(left={cells[2].run_id: 0.0})
+    assert just_enough(decay_share(cells[0]) * short + middle, cells, standing)
+    planned = [run.device_hours for run in plan(budgets_with(), standing=lambda cells: standing).runs]
+    assert planned == pytest.approx([decay_share(cells[0]) * short, middle, long], rel=1e-12)
+
+
+def test_states_that_were_kept_are_begun_with():
+    cells = expand(budgets_with())
+    short, middle, _ = hours_alone(cells)
+    step = cells[0].spec.optim.decay_start
+    standing = Standing(left={cells[2].run_id: 0.0}, kept={trunk_hash(cells[0].spec): [step]})
+    assert just_enough(decay_share(cells[0]) * short + (1 - step / cells[1].spec.optim.steps) * middle, cells, standing)
+
+
+@pytest.mark.parametrize("passed", [False, True])
+def test_a_trunk_under_way_serves_the_steps_that_it_has_still_to_pass(passed):
+    cells = expand(budgets_with())
+    short, middle, long = hours_alone(cells)
+    done = cells[0].spec.optim.decay_start + (2 if passed else -2)
+    left = 1 - done / cells[2].spec.optim.steps
+    first = 1.0 if passed else decay_share(cells[0])
+    need = left * long + decay_share(cells[1]) * middle
+    # The middle one starts behind the first one's decay, so it does not carry it.
+    assert just_enough(need + first * short, cells, Standing(left={cells[2].run_id: left}))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.6, 0.9, 0.99])
+def test_the_runs_named_as_fitting_keep_the_budget(share):
+    """As a study of their own: without the trunk that was left out."""
+    product = {"scale.tokens": LENGTHS, "scale.width": [16, 24]}
+    whole = Study(name="s", overrides=WSD, product=product)
+    limit = share * sum(run.device_hours for run in plan(whole).runs)
+    limited = Study(name="s", overrides=WSD, product=product, budget=Budget(device_hours=limit))
+    cells = expand(limited)
+    problem = over_budget(limited, cells, Standing()) or ""
+    named = re.search(r"(\d) fit \((.*)\):", problem)
+    subset = [cell for cell in cells if " ".join(cell.overrides) in named[2].split("; ")]
+    assert len(subset) == int(named[1]) > 0
+    assert over_budget(limited, subset, Standing()) is None
+
+
+def test_plan_sees_which_states_lie_under_the_root(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"overrides: {list(WSD)}\nproduct: {{scale.tokens: {LENGTHS}}}\n".replace("'", ""))
+    cells = expand(budgets_with())
+    starts = [cell.spec.optim.decay_start for cell in cells]
+
+    def first_steps():
+        rows = json.loads(CliRunner().invoke(app, ["plan", str(path), "--json", "--root", str(tmp_path)]).output)
+        return [round(row["saved_flops"] / row["flops"] * row["steps"]) for row in rows["cells"]]
+
+    assert first_steps() == [starts[0], starts[1], 0]
+    long, middle = (RunDirectory(tmp_path / cells[place].run_id) for place in (2, 1))
+    long.create(cells[2].spec)
+    values = dict.fromkeys((entry.name for entry in fields(Result)), 1)
+    write_json(long.path / "result.json", values | {"verdict": "finished", "flops_accounting": "modules"})
+    assert first_steps() == [starts[0], 0, 0]
+    for step in starts[:2]:
+        state = branch_file(long.path, trunk_hash(cells[0].spec), step)
+        state.parent.mkdir(exist_ok=True)
+        state.touch()
+    assert first_steps() == [starts[0], starts[1], 0]
+    state.unlink()
+    assert first_steps() == [starts[0], starts[0], 0]
+    middle.create(cells[1].spec)
+    middle.checkpoint_path.touch()
+    middle.attempt_path(1).mkdir(parents=True)
+    write_json(middle.attempt_path(1) / "provenance.json", {"trunk": {"step": starts[1]}})
+    assert first_steps() == [starts[0], starts[1], 0]
+
+
 def test_a_sweep_over_budget_starts_nothing(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
@@ -187,13 +289,15 @@ def test_a_sweep_over_budget_starts_nothing(tmp_path):
     ("field", "value", "words"),
     [
         ("mfu", 1.5, "cluster.mfu = 1.5"),
-        ("mfu", None, "cluster.peak_flops_per_second = 1.0 and cluster.mfu = None"),
-        ("peak_flops_per_second", -1.0, "must be positive"),
+        ("mfu", None, "cluster.peak_flops_per_second = 4.0 and cluster.mfu = None"),
+        ("mfu", 1e-300, "cluster.mfu = 1e-300: a device must do at least 1 FLOP a second"),
+        ("peak_flops_per_second", -1.0, "at least 1 FLOP a second"),
+        ("peak_flops_per_second", 1e-300, "cluster.peak_flops_per_second = 1e-300 times cluster.mfu = 0.5"),
         ("devices_per_run", 0, "cluster.devices_per_run = 0"),
         ("device_hour_price", -1.0, "cluster.device_hour_price = -1.0"),
     ],
 )
 def test_impossible_clusters_are_refused(field, value, words):
-    values = {"name": "local", "peak_flops_per_second": 1.0, "mfu": 0.5} | {field: value}
+    values = {"name": "local", "peak_flops_per_second": 4.0, "mfu": 0.5} | {field: value}
     with pytest.raises(ValueError, match=re.escape(words)):
         ClusterConfig(**values)

@@ -231,6 +231,33 @@ def test_an_architecture_without_nominal_counts_is_planned_by_its_modules(monkey
         plan(Study(name="s", overrides=("scale.token_count=paper",)))
 
 
+def test_a_mixer_that_does_not_say_what_it_keeps_is_planned_without_its_memory(monkeypatch):
+    from archscale.model.mixers import MIXERS
+    from archscale.model.mixers.base import Mixer
+
+    monkeypatch.setattr(MIXERS["mamba"], "kept_bytes", Mixer.kept_bytes)
+    product = {"arch": ["sambay", "transformer_pp"], "seed": [0, 1]}
+    planned = plan(Study(name="s", overrides=FAST, product=product))
+    silent, weighed = planned.runs[:2], planned.runs[2:]
+    assert all(run.memory_bytes is run.memory is None for run in silent)
+    assert all(run.memory_bytes for run in weighed)
+    (note,) = [note for note in planned.notes if "memory" in note]
+    assert note.startswith("The memory of sambay is unknown: mixer Mamba does not say")
+    _, counts, *_ = plan_tables(planned)
+    assert [row[-1] == "unknown" for row in counts.rows] == [True, True, False, False]
+    json.dumps(plan_json(planned), allow_nan=False)
+
+
+@pytest.mark.parametrize(("warmup_tokens", "noted"), [(0, False), (100, True), (2048, False)])
+def test_a_warm_up_that_rounds_to_no_step_is_noted(warmup_tokens, noted):
+    given = (*FAST, "optim=wsd", f"optim.warmup_tokens={warmup_tokens}")
+    planned = plan(Study(name="s", overrides=given))
+    assert (planned.runs[0].warmup_steps > 0) == (warmup_tokens == 2048)
+    notes = [note for note in planned.notes if "do not warm up" in note]
+    assert len(notes) == noted
+    assert all("1 runs" in note and "set optim.warmup_tokens to at least a batch" in note for note in notes)
+
+
 def test_totals_are_of_each_architecture_and_of_all():
     planned = plan(TWO, ["cluster.peak_flops_per_second=1e12", "cluster.mfu=0.5", "cluster.device_hour_price=2"])
     first, second, whole = plan_json(planned)["totals"]

@@ -85,11 +85,21 @@ def test_a_study_can_be_a_path(tmp_path):
     assert len(expand(study)) == 2
 
 
+@pytest.mark.parametrize("key", ["fit", "evaluate", "transfer", "budget"])
+def test_a_heading_with_nothing_below_it_is_as_if_it_were_not_there(tmp_path, key):
+    path = tmp_path / "mine.yaml"
+    path.write_text("product: {seed: [1, 2]}\n")
+    without = load_study(str(path))
+    path.write_text(f"product: {{seed: [1, 2]}}\n{key}:\n")
+    assert load_study(str(path)) == without
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("product: {arch: [a, b]\n", ["line 2", "not valid YAML"]),
         ("produkt: {seed: [1]}\n", ["unknown key 'produkt'", "Did you mean 'product'"]),
+        ("budgett:\n", ["unknown key 'budgett'", "Did you mean 'budget'"]),
         ("zip: {seed: [1, 2], scale.width: [16]}\n", ["seed has 2", "scale.width has 1"]),
         ("product: {seed: []}\n", ["seed has no values"]),
         ("product: {seed: [1]}\nzip: {seed: [1]}\n", ["seed stands in product and in zip"]),

@@ -49,6 +49,8 @@ def check_coordinates(
         learning_rate=learning_rate,
         tolerance=tolerance,
     )
+    if out is not None:
+        _make_folder(out)
     archs = None if arch is None else _names("--arch", arch)
     console = Console(stderr=True)
     with console.status("") as status:
@@ -72,6 +74,13 @@ def check_coordinates(
         names = ", ".join(figures)
         console.print(f"{out}: coordinates.json, {names}", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(0 if report.flat else 1)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: no folder can be made there ({error.strerror}), name another one") from None
 
 
 def _names(option: str, text: str) -> list[str]:

@@ -47,10 +47,17 @@ class ClusterConfig:
                 f"cluster.peak_flops_per_second = {self.peak_flops_per_second} and cluster.mfu = {self.mfu}: "
                 "speed is their product, so set both, or both to null"
             )
-        if self.peak_flops_per_second is not None and self.peak_flops_per_second <= 0:
-            raise ValueError(f"cluster.peak_flops_per_second = {self.peak_flops_per_second}: it must be positive")
         if self.mfu is not None and not 0 < self.mfu <= 1:
             raise ValueError(f"cluster.mfu = {self.mfu}: it must lie in 0 … 1, above 0")
+        if (
+            self.peak_flops_per_second is not None
+            and self.mfu is not None
+            and self.peak_flops_per_second * self.mfu < 1
+        ):
+            raise ValueError(
+                f"cluster.peak_flops_per_second = {self.peak_flops_per_second} times cluster.mfu = {self.mfu}: "
+                "a device must do at least 1 FLOP a second"
+            )
         if self.device_hour_price is not None and self.device_hour_price < 0:
             raise ValueError(f"cluster.device_hour_price = {self.device_hour_price}: it must not be negative")
 

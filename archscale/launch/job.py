@@ -113,6 +113,7 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
             metrics.append(row)
             wandb.log(row)
 
+        states = TrunkStates(bench, directory)
         start = find_start(bench, directory)
         if start is not None:
             print(f"the first {start.step} steps are those of {start.run}", flush=True)  # noqa: T201
@@ -127,7 +128,7 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
             log=log,
             should_stop=should_stop,
             progress=progress,
-            keep=TrunkStates(bench, directory.path).keep,
+            keep=states.keep,
         )
         if result is not None:
             directory.write_result(result)

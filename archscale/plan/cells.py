@@ -20,7 +20,6 @@ from archscale.scaling.nominal import nominal_count
 from archscale.scaling.tokens import training_tokens
 from archscale.spec import fields_of
 from archscale.study import Study, StudyCell, expand
-from archscale.trunks import Branch, shared_trunks
 
 
 def plan(
@@ -31,8 +30,9 @@ def plan(
     Raises:
         UserError: when a cell is impossible, naming the cell.
     """
-    memories: dict[str, TrainingMemory] = {}
-    shapes: dict[tuple[object, ...], TrainingMemory] = {}
+    memories: dict[str, TrainingMemory | None] = {}
+    shapes: dict[tuple[object, ...], TrainingMemory | None] = {}
+    unknown: list[str] = []
 
     def see(cell: StudyCell) -> None:
         spec = cell.spec
@@ -40,22 +40,28 @@ def plan(
         micro = spec.execution.micro_batch_sequences or ceil(spec.batch_sequences / cell.config.cluster.devices_per_run)
         key = (id(spec.arch), spec.scale, spec.data, spec.execution, spec.precision, spec.batch_sequences, micro)
         if key not in shapes:
-            shapes[key] = training_memory(spec, micro_sequences=micro)
+            try:
+                shapes[key] = training_memory(spec, micro_sequences=micro)
+            except UserError as error:
+                shapes[key] = None
+                unknown.append(f"The memory of {spec.arch.name} is unknown: {error}.")
         memories[cell.run_id] = shapes[key]
 
     cells = expand(study, overrides, see)
     now = standing(cells) if standing else Standing()
-    branches = shared_trunks({cell.run_id: cell.spec for cell in cells})
+    first = now.first_steps(cells)
+    label_heading, labels = row_labels(cells)
     runs = tuple(
-        _planned(cell, label, branches.get(cell.run_id), memories[cell.run_id])
-        for cell, label in zip(cells, row_labels(cells), strict=True)
+        _planned(cell, label, first[cell.run_id], memories[cell.run_id])
+        for cell, label in zip(cells, labels, strict=True)
     )
     hours = [run.wall_clock_hours for run in runs if run.wall_clock_hours is not None]
     return Plan(
         study=study.name,
         overrides=tuple(overrides),
         runs=runs,
-        notes=tuple(dict.fromkeys(notes_of(cells, runs))),
+        label_heading=label_heading,
+        notes=tuple(dict.fromkeys([*notes_of(cells, runs), *unknown])),
         currency=cells[0].config.cluster.currency,
         parallel_runs=now.parallel_runs,
         wall_clock_hours=makespan(hours, now.parallel_runs) if len(hours) == len(runs) else None,
@@ -63,14 +69,14 @@ def plan(
     )
 
 
-def _planned(cell: StudyCell, label: str, branch: Branch | None, memory: TrainingMemory) -> PlannedRun:
+def _planned(cell: StudyCell, label: str, first_step: int, memory: TrainingMemory | None) -> PlannedRun:
     spec, scale = cell.spec, cell.spec.scale
     vocab_size = spec.data.vocab_size
     count = count_parameters(spec.arch, scale, vocab_size)
     target = target_of(cell.config.scale, vocab_size, named_arch)
     rules, at, base = of_run(spec)
     flops = training_flops(spec, spec.tokens)
-    saved = 0.0 if branch is None else branch.step / spec.optim.steps
+    saved = first_step / spec.optim.steps
     cost = cost_of(spec, cell.config.cluster, share=1 - saved)
     mismatch = None
     if target is not None:
@@ -105,8 +111,8 @@ def _planned(cell: StudyCell, label: str, branch: Branch | None, memory: Trainin
         flops=flops,
         flops_accounting=spec.flops_accounting,
         saved_flops=flops * saved,
-        memory_bytes=memory.peak,
-        memory=fields_of(memory),
+        memory_bytes=None if memory is None else memory.peak,
+        memory=None if memory is None else fields_of(memory),
         device_hours=cost.device_hours,
         cost=cost.cost,
         wall_clock_hours=cost.wall_clock_hours,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def notes_of(cells: Sequence[StudyCell], runs: "Sequence[PlannedRun]") -> Iterator[str]:
     yield from _head_notes(cells)
     yield from _size_note(cells, runs)
-    yield from _warmup_note(runs)
+    yield from _warmup_notes(cells, runs)
     yield from sharing_notes({cell.run_id: cell.spec for cell in cells})
 
 
@@ -75,7 +75,14 @@ def _ratio(found: tuple[float, object]) -> float:
     return found[0]
 
 
-def _warmup_note(runs: "Sequence[PlannedRun]") -> Iterator[str]:
+def _warmup_notes(cells: Sequence[StudyCell], runs: "Sequence[PlannedRun]") -> Iterator[str]:
     late = [run for run in runs if run.warmup_steps * 2 > run.steps]
     if late:
         yield f"{len(late)} runs warm up for more than half of their steps: see optim.warmup_tokens."
+    rounded = [cell for cell in cells if cell.config.optim.warmup_tokens and cell.spec.optim.warmup_steps == 0]
+    if rounded:
+        batch = min(cell.spec.optim.batch_tokens for cell in rounded)
+        yield (
+            f"{len(rounded)} runs do not warm up, since their optim.warmup_tokens are less than half of a batch "
+            f"(of {batch:,} tokens or more): set optim.warmup_tokens to at least a batch, or to 0."
+        )

@@ -11,9 +11,10 @@ class PlannedRun:
 
     `target_parameters` is the count that the width was solved for, None where it was not solved, and `mismatch` what
     the count has more than that, as a fraction of it. `paper_parameters` and `paper_tokens` are by the paper's
-    formulas, None where a mixer has none, `module_tokens` by the real modules, whichever the run follows. Of a branch
-    of a shared trunk `saved_flops` are those that its trunk spends in its place, and hours and cost are its own.
-    Memory is that of one device, with its share of the batch at once where execution.micro_batch_sequences is null.
+    formulas, None where a mixer has none, `module_tokens` by the real modules, whichever the run follows. Of a run
+    that starts from another one's state `saved_flops` are those up to there; hours and cost are of the steps after it.
+    Memory is that of one device, with its share of the batch at once where execution.micro_batch_sequences is null;
+    None where a mixer does not say what it keeps.
     """
 
     run_id: str
@@ -45,8 +46,8 @@ class PlannedRun:
     flops: float
     flops_accounting: str
     saved_flops: float
-    memory_bytes: int
-    memory: dict[str, int]
+    memory_bytes: int | None
+    memory: dict[str, int] | None
     device_hours: float | None
     cost: float | None
     wall_clock_hours: float | None
@@ -74,6 +75,7 @@ class Plan:
     study: str
     overrides: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
+    label_heading: str
     notes: tuple[str, ...]
     currency: str
     parallel_runs: int

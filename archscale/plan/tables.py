@@ -9,8 +9,7 @@ from archscale.plan.rows import Plan, PlannedRun
 
 Column = tuple[str, Callable[[PlannedRun], str]]
 
-
-MOST_SENTENCES = 4
+MOST_SENTENCES, TERMINAL = 4, 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +24,25 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     left: int
 
+    @property
+    def lines(self) -> list[tuple[str, ...]]:
+        """Headings and rows, as cells."""
+        top, bottom = zip(*(heading.rpartition("\n")[::2] for heading in self.headings), strict=True)
+        return [row for row in (top, bottom, *self.rows) if any(row)]
+
+    @property
+    def widths(self) -> list[int]:
+        return [max(map(len, column)) for column in zip(*self.lines, strict=True)]
+
+    @property
+    def width(self) -> int:
+        return sum(self.widths) + len(self.widths) - 1
+
     def __str__(self) -> str:
         # Not rich's table: that takes milliseconds a row, and studies have thousands.
-        pairs = [heading.rpartition("\n")[::2] for heading in self.headings]
-        top, bottom = zip(*pairs, strict=True)
-        lines = [row for row in (top, bottom, *self.rows) if any(row)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        sides = ["<"] * self.left + [">"] * (len(widths) - self.left)
-        form = " ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-        return "\n".join([self.title, *(form.format(*row).rstrip() for row in lines)])
+        sides = ["<"] * self.left + [">"] * (len(self.headings) - self.left)
+        form = " ".join(f"{{:{side}{width}}}" for side, width in zip(sides, self.widths, strict=True))
+        return "\n".join([self.title, *(form.format(*row).rstrip() for row in self.lines)])
 
 
 def plan_tables(planned: Plan) -> Iterator[TextTable]:
@@ -59,7 +68,7 @@ def plan_table(planned: Plan) -> TextTable:
     if any(run.target_parameters is not None for run in planned.runs):
         columns.insert(2, ("mis-\nmatch", lambda run: "" if run.mismatch is None else f"{100 * run.mismatch:+.2f}%"))
     title = f"{planned.study}: {len(planned.runs)} runs, {total:.2e} training FLOPs ({accountings})"
-    return _of_runs(title, planned.runs, columns)
+    return _of_runs(title, planned, columns, least="params")
 
 
 def counts_table(planned: Plan) -> TextTable:
@@ -72,9 +81,9 @@ def counts_table(planned: Plan) -> TextTable:
         ("by mod-\nules", lambda run: short_count(run.module_tokens)),
         ("batch", lambda run: short_count(run.batch_tokens)),
         ("warm-\nup", lambda run: str(run.warmup_steps)),
-        ("memory", lambda run: short_bytes(run.memory_bytes)),
+        ("memory", lambda run: "unknown" if run.memory_bytes is None else short_bytes(run.memory_bytes)),
     ]
-    return _of_runs("parameters by kind, and by the paper's formulas", planned.runs, columns)
+    return _of_runs("parameters by kind, and by the paper's formulas", planned, columns, least="batch")
 
 
 def cost_table(planned: Plan) -> TextTable:
@@ -85,7 +94,7 @@ def cost_table(planned: Plan) -> TextTable:
     ]
     if any(run.saved_flops for run in planned.runs):
         columns.append(("saved\nFLOPs", lambda run: short_scientific(run.saved_flops) if run.saved_flops else ""))
-    return _of_runs("what each run takes", planned.runs, columns)
+    return _of_runs("what each run takes", planned, columns, least="hours")
 
 
 def totals_table(planned: Plan) -> TextTable:
@@ -142,14 +151,16 @@ def _optional(number: float | None) -> str:
     return "" if number is None else short_count(number)
 
 
-def _of_runs(title: str, runs: Sequence[PlannedRun], columns: Sequence[Column]) -> TextTable:
-    return TextTable(
-        title=title,
-        headings=(
-            "run" if any(run.label != run.arch for run in runs) else "arch",
-            "shape",
-            *(heading for heading, _ in columns),
-        ),
-        rows=tuple((run.label, f"d{run.depth} w{run.width}", *(text(run) for _, text in columns)) for run in runs),
-        left=2,
-    )
+def _of_runs(title: str, planned: Plan, columns: Sequence[Column], *, least: str) -> TextTable:
+    """Columns without any text are left out, and the one named `least` where the table is too wide with it."""
+    runs, given = planned.runs, [column for column in columns if any(column[1](run) for run in planned.runs)]
+    for shown in (given, [column for column in given if column[0] != least]):
+        table = TextTable(
+            title=title,
+            headings=(planned.label_heading, "shape", *(heading for heading, _ in shown)),
+            rows=tuple((run.label, f"d{run.depth} w{run.width}", *(text(run) for _, text in shown)) for run in runs),
+            left=2,
+        )
+        if table.width <= TERMINAL:
+            break
+    return table

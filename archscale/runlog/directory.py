@@ -7,6 +7,7 @@
         result.json            written once, when the run has finished or diverged
         checkpoint.pt          the last checkpoint
         branches/              states that other runs of the same trunk start from: see archscale/trunks.py
+        trunk.json             how all steps of the checkpoint were computed: see archscale/train/trunk.py
         cancelled              while it is there, sweeps under way do not start the run again
         launch.log             what a process said before it had an attempt to log to
         attempts/<N>/          lock.json (who holds the run), heartbeat.json (progress, a row a second),

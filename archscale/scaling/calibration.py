@@ -145,9 +145,15 @@ def read_calibration(path: str | Path) -> Calibration | None:
     """None where there is no file; one without measurements is a calibration that will get some.
 
     Raises:
-        UserError: for a file that is damaged, or of another version.
+        UserError: for what is no file, or is one that is damaged, or of another version.
     """
-    values = read_json(Path(path))
+    try:
+        values = read_json(Path(path))
+    except OSError as error:
+        raise UserError(
+            f"calibration {Path(path)} cannot be read ({error.strerror}): name a file, as "
+            "`archscale bench train --calibration FILE` writes it"
+        ) from None
     if values is None:
         return None
     if values.get("version") != VERSION:

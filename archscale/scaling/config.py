@@ -8,6 +8,7 @@ from archscale.spec import STRICT, AdamWChoice, check_depth, check_name
 
 TokenCount = Literal["modules", "paper", "total"]
 DECIDE_WIDTH = ("width", "target_params", "match_arch")
+MOST_TOKENS = 1e18
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -30,6 +31,7 @@ class BasePoint:
             if value is not None and value <= 0:
                 null = ", or null" if name == "tokens" else ""
                 raise ValueError(f"scale.base.{name} = {value}: it must be positive{null}")
+        _check_tokens("scale.base.tokens", self.tokens)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -104,6 +106,7 @@ class ScaleConfig:
             )
 
     def _check_tokens(self) -> None:
+        _check_tokens("scale.tokens", self.tokens)
         if self.tokens is not None and self.tokens_per_param is not None:
             raise ValueError(
                 f"scale.tokens = {self.tokens} and scale.tokens_per_param = {self.tokens_per_param}: "
@@ -122,6 +125,8 @@ class ScaleConfig:
             )
 
     def _check_batch(self) -> None:
+        if self.batch_exponent is not None and not 0 <= self.batch_exponent <= 1:
+            raise ValueError(f"scale.batch_exponent = {self.batch_exponent:g}: it must lie in 0 … 1, or be null")
         if not self.batch_exponent:
             return
         if self.batch_tokens is not None:
@@ -156,3 +161,10 @@ class OptimConfig(AdamWChoice):
             )
         if self.warmup_fraction is not None and not 0 <= self.warmup_fraction <= 1:
             raise ValueError(f"optim.warmup_fraction = {self.warmup_fraction}: it must lie in 0 … 1")
+        if self.warmup_tokens is not None and self.warmup_tokens < 0:
+            raise ValueError(f"optim.warmup_tokens = {self.warmup_tokens}: it must not be negative")
+
+
+def _check_tokens(key: str, tokens: float | None) -> None:
+    if tokens is not None and not 1 <= tokens <= MOST_TOKENS:
+        raise ValueError(f"{key} = {tokens:g}: it must lie in 1 … 1e18, or be null")

@@ -23,6 +23,7 @@ from archscale.scaling.widths import nearest_multiple
 from archscale.spec import ArchSpec, ScaleSpec, from_fields
 
 MOST_PARAMETERS = 1e14
+MOST_WIDTH = 10**7
 SMALLEST_DEPTH, DEPTH_STEP = 8, 4
 
 # An architecture by its name, as its file says, and the key that gives the name.
@@ -94,7 +95,18 @@ def counted(arch: ArchSpec, scale: ScaleSpec, vocab_size: int, count: TokenCount
 
 
 def ladder_width(config: ScaleConfig, arch: ArchSpec) -> int:
-    return round(arch.aspect_ratio * _depth(config) * config.width_scale)
+    """
+    Raises:
+        UserError: for a width that no model has.
+    """
+    whole = arch.aspect_ratio * _depth(config)
+    width = round(whole * config.width_scale)
+    if not 1 <= width <= MOST_WIDTH:
+        raise UserError(
+            f"scale.width_scale = {config.width_scale:g} makes a width of {whole * config.width_scale:.3g} from "
+            f"{whole:g}, {arch.name} at depth {config.depth}: choose one that makes 1 … {MOST_WIDTH}"
+        )
+    return width
 
 
 def shape_at(config: ScaleConfig, arch: ArchSpec, width: int) -> ScaleSpec:

@@ -13,7 +13,7 @@ import dataclasses
 
 from archscale.parametrizations import Parametrization, Shape
 from archscale.registry import UserError
-from archscale.scaling.config import OptimConfig, ScaleConfig, TokenCount
+from archscale.scaling.config import MOST_TOKENS, OptimConfig, ScaleConfig, TokenCount
 from archscale.scaling.ladder import NamedArch, base_count, counted
 from archscale.spec import AdamWChoice, ArchSpec, OptimSpec, ParametrizationSpec, ScaleSpec, from_fields
 
@@ -26,10 +26,24 @@ def training_tokens(
     named: NamedArch | None = None,
     count: TokenCount | None = None,
 ) -> float:
-    """T as the rules ask for it, before it is cut into batches; `count` in place of the rules' own token_count."""
+    """T as the rules ask for it, before it is cut into batches; `count` in place of the rules' own token_count.
+
+    Raises:
+        UserError: for more tokens than anybody can mean.
+    """
+    tokens = _tokens_by_rule(config, arch, scale, vocab_size, named, count or config.token_count)
+    if tokens > MOST_TOKENS:
+        raise UserError(
+            f"{tokens:g} training tokens: the most that can be asked for are 1e18, so lower {_token_fields(config)[-1]}"
+        )
+    return tokens
+
+
+def _tokens_by_rule(
+    config: ScaleConfig, arch: ArchSpec, scale: ScaleSpec, vocab_size: int, named: NamedArch | None, count: TokenCount
+) -> float:
     if config.tokens is not None:
         return config.tokens
-    count = count or config.token_count
     parameters = counted(arch, scale, vocab_size, count)
     if config.tokens_per_param is not None:
         return config.tokens_per_param * parameters
@@ -39,13 +53,22 @@ def training_tokens(
 
 
 def batch_of(config: ScaleConfig, tokens: float, sequence_length: int) -> int:
-    """Tokens of one batch."""
-    if config.batch_tokens is not None:
-        return config.batch_tokens
-    if not config.batch_exponent or config.base.tokens is None:
-        return config.base.batch_tokens
-    wished = config.base.batch_tokens * (tokens / config.base.tokens) ** config.batch_exponent
-    return max(1, round(wished / sequence_length)) * sequence_length
+    """Tokens of one batch.
+
+    Raises:
+        UserError: when a batch that is given is not whole sequences.
+    """
+    if config.batch_tokens is None and config.batch_exponent and config.base.tokens is not None:
+        wished = config.base.batch_tokens * (tokens / config.base.tokens) ** config.batch_exponent
+        return max(1, round(wished / sequence_length)) * sequence_length
+    batch = config.base.batch_tokens if config.batch_tokens is None else config.batch_tokens
+    if batch % sequence_length:
+        near = max(1, round(batch / sequence_length)) * sequence_length
+        raise UserError(
+            f"{_batch_field(config)} = {batch} is not divisible by data.sequence_length = {sequence_length}: "
+            f"use e.g. {near}"
+        )
+    return batch
 
 
 def steps_of(config: ScaleConfig, tokens: float, batch_tokens: int) -> int:
@@ -53,14 +76,17 @@ def steps_of(config: ScaleConfig, tokens: float, batch_tokens: int) -> int:
     Raises:
         UserError: when the tokens make less than one batch.
     """
-    steps = round(tokens / batch_tokens)
-    if steps < 1:
-        lower = "scale.base.batch_tokens" if config.batch_tokens is None else "scale.batch_tokens"
+    if tokens < batch_tokens:
+        lower = _batch_field(config)
         raise UserError(
             f"{tokens:g} training tokens are less than one batch of {lower} = {batch_tokens}: raise "
             f"{' or '.join(_token_fields(config))}, or lower {lower}"
         )
-    return steps
+    return round(tokens / batch_tokens)
+
+
+def _batch_field(config: ScaleConfig) -> str:
+    return "scale.base.batch_tokens" if config.batch_tokens is None else "scale.batch_tokens"
 
 
 def plan_optim(
@@ -73,7 +99,8 @@ def plan_optim(
     """Batch, steps, warm-up, global learning rate and weight decay at this scale.
 
     Raises:
-        UserError: when the tokens make less than one batch, or the rules need a T0 that is not given.
+        UserError: when the tokens make less than one batch, a batch is not whole sequences, or the rules need a T0
+            that is not given.
     """
     batch_tokens = batch_of(config, tokens, sequence_length)
     steps = steps_of(config, tokens, batch_tokens)

@@ -38,7 +38,7 @@ class ArchSpec:
 
     `aspect_ratio` is α of width = α · depth (arXiv 2507.06607, section 3.1), `heads_per_layer` the query heads divided
     by the depth, `head_group` the query heads of one key/value head. `mixers` gives options to every layer of a mixer;
-    a layer's own options win.
+    a layer's own options win. `version` is what a study calls one of several of an architecture.
     """
 
     name: str
@@ -55,6 +55,7 @@ class ArchSpec:
     tie_embeddings: bool = True
     mixers: dict[str, dict[str, Scalar]] = field(default_factory=dict)
     title: str = field(default="", metadata=NOT_IDENTITY)
+    version: str = field(default="", metadata=NOT_IDENTITY)
 
     def __post_init__(self) -> None:
         check_name("arch.name", self.name)

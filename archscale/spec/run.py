@@ -66,6 +66,8 @@ class ParametrizationSpec:
             if value is not None and value <= 0:
                 null = "" if name == "hidden_std" else ", or null"
                 raise ValueError(f"parametrization.{name} = {value}: it must be positive{null}")
+        if not 0 <= self.token_exponent <= 1:
+            raise ValueError(f"parametrization.token_exponent = {self.token_exponent:g}: it must lie in 0 … 1")
         if (self.attention_exponent == 0.5) != (self.base_head_dim is None):
             raise ValueError(
                 f"parametrization.attention_exponent = {self.attention_exponent} and parametrization.base_head_dim = "

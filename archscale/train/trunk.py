@@ -4,19 +4,20 @@
     branch   no checkpoint yet ──find_start──▶ the latest state up to its own decay becomes its checkpoint.pt
 
 From there on a branch is a run that was interrupted at s: nothing else in training knows of trunks. A state is taken
-only if what computed it would give this run the same bits: device, version of torch, micro-batch (`signature`).
+only if what computed it would give this run the same bits: device, torch, operator, micro-batch (`signature`).
 """
 
 import io
 import pickle
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from archscale.ops.selective_scan import selective_scan_form
 from archscale.runlog.directory import RunDirectory
+from archscale.runlog.files import read_json, write_json
 from archscale.train.checkpoint import Position, save_checkpoint
 from archscale.train.setup import Workbench
 from archscale.trunks import branch_file, branch_files, shares_trunk, trunk_hash
@@ -34,13 +35,27 @@ class Start:
 
 
 class TrunkStates:
-    """The states that a run keeps for others: at execution.branch_steps and at the start of its own decay."""
+    """The states that a run keeps for others: at execution.branch_steps and at the start of its own decay.
 
-    def __init__(self, bench: Workbench, run: Path) -> None:
-        spec = bench.spec
+    It must be made before a run gets its first checkpoint: `<run>/trunk.json` says how the steps of the checkpoint were
+    computed. A run that goes on in another way has steps of both, the bits of no run alone: it keeps no states more.
+    """
+
+    def __init__(self, bench: Workbench, directory: RunDirectory) -> None:
+        spec, run = bench.spec, directory.path
         self.bench, self.run = bench, run
         wanted = (*spec.execution.branch_steps, spec.optim.decay_start) if shares_trunk(spec) else ()
         self.steps = frozenset(step for step in wanted if 0 < step <= spec.optim.decay_start)
+        record = run / "trunk.json"
+        if not self.steps:
+            return
+        if not directory.checkpoint_path.exists():
+            write_json(record, signature(bench))
+        elif read_json(record) != signature(bench):
+            reason = "its earlier steps may have been computed in another way"
+            print(f"keeps no states for other runs: {reason}", file=sys.stderr)  # noqa: T201
+            record.unlink(missing_ok=True)
+            self.steps = frozenset()
 
     def keep(self, position: Position) -> None:
         """Write the state after `position.step` steps, where that is a step to keep."""
@@ -53,9 +68,13 @@ class TrunkStates:
 
 def signature(bench: Workbench) -> dict[str, str | int]:
     """What of the spec, the machine and earlier attempts decides the bits of a state."""
+    device, compiled = bench.device.type, False
+    if device == "cpu" and bench.spec.execution.backend == "auto":
+        compiled = selective_scan_form() == "compiled"
     return {
         "hash": trunk_hash(bench.spec),
-        "device": bench.device.type,
+        "device": torch.cuda.get_device_name(bench.device) if device == "cuda" else device,
+        "compiled_scan": compiled,
         "torch": str(torch.__version__),
         "micro_batch_sequences": bench.micro_sequences,
     }

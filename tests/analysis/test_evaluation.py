@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.evaluation import Cell, gap_of, gather_evaluation
+from analysis.evaluation_report import summarise_evaluation
 from analysis.evidence import check_settings
 from analysis.report import read, write_report
 from analysis.table import RunTable
@@ -88,9 +89,27 @@ def test_the_first_group_of_the_study_is_the_baseline_and_a_title_names_one_too(
     )
 
 
-def test_an_unknown_baseline_names_the_choices(tmp_path):
-    with pytest.raises(UserError, match=r"sambai.*sambay.*cannot be the baseline yet"):
-        evaluation_of(table_of(tmp_path), baseline="sambai")
+def test_a_leader_whose_seeds_diverged_is_called_so(tmp_path):
+    lost = [fake_runs.write_diverged(tmp_path, spec_of("sambay", 8, seed=seed)) for seed in (1, 2)]
+    summary = summarise_evaluation(evaluation_of(table_of(tmp_path, extra=lost)))
+    assert "Seeds of the leader diverged at 1 of 2." in summary.headline
+    assert any("At depth 8 SambaY (2 of 3 seeds diverged) is lowest" in line for line in summary.establishes)
+
+
+def test_a_gap_within_the_noise_is_not_stated_without_it(tmp_path):
+    summary = summarise_evaluation(evaluation_of(table_of(tmp_path, seeds=(0, 1)), baseline="transformer_pp"))
+    (line,) = [line for line in summary.establishes if line.startswith("SambaY")]
+    assert line.endswith(", within the noise of seeds at 2 of 2.")
+
+
+def test_the_first_group_stands_in_for_a_baseline_without_a_finished_run(tmp_path):
+    table = table_of(tmp_path)
+    found = evaluation_of(table, baseline="gdny")
+    assert found.baseline == "Transformer++"
+    (line,) = [line for line in summarise_evaluation(found).cannot_tell if "gdny" in line]
+    assert "no run of it has finished, and Transformer++ stands in for it" in line
+    named = summarise_evaluation(evaluation_of(table, baseline="sambay"))
+    assert not any("stands in" in line for line in named.cannot_tell)
 
 
 def test_sentences_say_who_is_lowest_where_and_by_how_much(tmp_path):

@@ -245,7 +245,7 @@ def test_without_base_learning_rates_the_next_step_is_named(table):
 
 @pytest.mark.parametrize("name", ["lr_transfer", "lr_transfer-tiny"])
 def test_the_packaged_studies_widen_around_a_fixed_base(name):
-    cells = expand(load_study(name), ["scale.base.learning_rate=4e-4"])
+    cells = expand(load_study(name), ["scale.base.learning_rate=4e-4", "seed=0"])
     scales = [cell.spec.scale for cell in cells]
     assert len({(scale.base_width, scale.base_depth, scale.depth) for scale in scales}) == 1
     assert len({(scale.num_heads / scale.width, scale.num_kv_heads / scale.width) for scale in scales}) == 1

@@ -66,6 +66,8 @@ def test_a_file_that_is_no_calibration_is_refused_before_the_measurement(monkeyp
     monkeypatch.setattr(calibrate, "bench_train", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(UserError, match="no calibration of version 1"):
         bench_sizes(["sambay"], [SMALL], path)
+    with pytest.raises(UserError, match="name a file"):
+        bench_sizes(["sambay"], [SMALL], tmp_path)
 
 
 def test_sizes_are_numbers_with_commas():

@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from archscale.check import coordinates
 from archscale.check.coordinates import Check, CheckReport, CheckSettings
 from archscale.check.slopes import Part, Quantity
 from archscale.check.tables import check_json, parameter_table
@@ -60,6 +61,15 @@ def test_the_command_says_flat_and_writes_its_figures(tmp_path):
                                    ("png", "svg"))]  # fmt: skip
     assert all((out / name).stat().st_size > 1000 for name in names)
     assert json.loads((out / "coordinates.json").read_text())["flat"] is True
+
+
+def test_where_no_folder_can_be_is_refused_before_anything_is_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr(coordinates, "probe", lambda *_, **__: pytest.fail("a model was trained"))
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=f"^--out {out}: no folder can be made there") as error:
+            run(*QUICK, "--out", str(out))
+        assert "\n" not in str(error.value)
 
 
 def test_not_flat_is_exit_status_1_and_json_has_every_number():

@@ -11,7 +11,15 @@ from archscale.launch.claim import Claim, claim
 from archscale.launch.orchestrator import Orchestrator
 from archscale.runlog.directory import RunDirectory
 from archscale.study import Cell, Study, expand
-from archscale.trunks import branch_file, branch_files, shared_trunks, sharing_notes, steps_to_keep, trunk_hash
+from archscale.trunks import (
+    branch_file,
+    branch_files,
+    first_steps,
+    kept_steps,
+    sharing_notes,
+    steps_to_keep,
+    trunk_hash,
+)
 from tests.launch.test_orchestrator import die, fail, finish
 from tests.support.corpora import write_corpus
 from tests.support.specs import small_spec
@@ -41,16 +49,14 @@ def cells_of(*specs):
 
 def test_the_run_whose_decay_starts_last_is_the_trunk():
     short, middle, long = (wsd(steps) for steps in BUDGETS)
-    branches = shared_trunks(named(middle, long, short))
-    found = {identity: (branch.parent, branch.step) for identity, branch in branches.items()}
-    assert found == {run_id(short): (run_id(long), 10), run_id(middle): (run_id(long), 20)}
+    first = first_steps(named(middle, long, short))
+    assert first == {run_id(short): 10, run_id(middle): 20, run_id(long): 0}
     assert steps_to_keep(named(middle, long, short)) == {run_id(long): (10, 20), run_id(middle): (10,)}
 
 
 def test_decays_of_several_lengths_share_a_trunk_as_well():
     sharp, slow = wsd(28, **{"optim.decay_fraction": 0.1}), wsd(28, **{"optim.decay_fraction": 0.5})
-    branches = shared_trunks(named(slow, sharp))
-    assert {i: (b.parent, b.step) for i, b in branches.items()} == {run_id(slow): (run_id(sharp), 14)}
+    assert first_steps(named(slow, sharp)) == {run_id(slow): 14, run_id(sharp): 0}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_decays_of_several_lengths_share_a_trunk_as_well():
     ids=str,
 )
 def test_runs_that_differ_in_more_than_their_decay_share_nothing(change):
-    assert not shared_trunks(named(wsd(14), wsd(28, **change)))
+    assert not any(first_steps(named(wsd(14), wsd(28, **change))).values())
 
 
 def test_a_warm_up_that_follows_the_length_is_named_with_its_remedy():
@@ -87,7 +93,7 @@ def test_a_learning_rate_that_follows_the_length_is_named_and_a_grid_of_rates_is
     assert "optim.learning_rate changes with their length" in sharing_notes(follows)[0]
     rates = (0.01, 0.02)
     grid = named(*(wsd(steps, **{"optim.learning_rate": rate}) for steps in BUDGETS for rate in rates))
-    assert len(shared_trunks(grid)) == 4
+    assert sorted(first_steps(grid).values()) == [0, 0, 10, 10, 20, 20]
     assert sharing_notes(grid) == []
     assert sharing_notes(named(*map(wsd, BUDGETS))) == []
 
@@ -259,3 +265,22 @@ def test_a_branch_under_way_waits_for_nobody(orchestrate, budgets, tmp_path):
     timeline = Timeline()
     assert orchestrate(budgets, timeline) == ["finished"] * 3
     assert timeline.started == [(42, 0, 0), (28, 7, 0), (14, 10, 3)]
+
+
+@pytest.mark.parametrize("before", [(), (14,), (28,), (42,), (14, 42), (28, 42)], ids=str)
+@pytest.mark.parametrize("lost", [(), (10,), (20,), (10, 20), (10, 20, 30)], ids=str)
+def test_runs_begin_where_a_plan_counts_from(orchestrate, budgets, tmp_path, before, lost):
+    """Budgets that were done before, with the states that others left of them; those of `lost` are gone."""
+    done = [cell for cell in budgets if cell.spec.optim.steps in before]
+    if done:
+        orchestrate(done, Timeline())
+    trunk = trunk_hash(budgets[0].spec)
+    for step, path in branch_files(tmp_path, trunk, at_most=100):
+        if step in lost:
+            path.unlink()
+    specs = {cell.run_id: cell.spec for cell in budgets}
+    first = first_steps(specs, left={cell.run_id: 0.0 for cell in done}, kept=kept_steps(tmp_path))
+    timeline = Timeline()
+    assert orchestrate(budgets, timeline) == ["finished"] * 3
+    counted = {(cell.spec.optim.steps, first[cell.run_id]) for cell in budgets if cell not in done}
+    assert {(steps, begin) for steps, begin, _ in timeline.started} == counted

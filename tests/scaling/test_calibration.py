@@ -143,6 +143,16 @@ def test_what_is_no_calibration_is_refused_in_one_line(tmp_path, content, messag
         assert path.read_text() == content
 
 
+def test_a_folder_is_no_calibration(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "speed.json"):
+        with pytest.raises(UserError, match=f"^calibration {path} cannot be read.*: name a file, as") as error:
+            load_calibration(path)
+        assert "\n" not in str(error.value)
+        with pytest.raises(UserError, match="name a file"):
+            add_measurements(path, [measured("sambay", 10, 1.0)])
+
+
 @pytest.mark.parametrize(("field", "value"), [("flops_per_second", 0.0), ("non_embedding_parameters", 0)])
 def test_impossible_measurements_are_refused(tmp_path, field, value):
     path = tmp_path / "speed.json"

@@ -175,6 +175,14 @@ def test_the_axis_takes_its_own_width_and_the_count_of_the_tokens():
     assert solved.flops_accounting is FlopsAccounting.TRANSFORMER_AXIS
 
 
+def test_a_run_takes_at_least_one_whole_batch():
+    assert rung("scale.tokens=2097152").optim.steps == 1
+    assert rung("scale.tokens=3e6").optim.steps == 1
+    for share in (0.7, 0.999):
+        with pytest.raises(UserError, match="less than one batch"):
+            rung(f"scale.tokens={share * 2**21}")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -182,7 +190,20 @@ def test_the_axis_takes_its_own_width_and_the_count_of_the_tokens():
         (["scale.depth=null"], ["scale.depth = null", "scale.target_params", "scale.target_flops"]),
         (["scale.depth=null", "scale.match_arch=sambay"], ["scale.depth = null"]),
         (["scale.tokens=1e6"], ["1e+06 training tokens", "scale.base.batch_tokens = 2097152", "raise scale.tokens"]),
+        (["scale.tokens=1.5e6"], ["1.5e+06 training tokens", "less than one batch", "raise scale.tokens"]),
         (["scale.base.tokens=1e3"], ["less than one batch", "raise scale.base.tokens"]),
+        (["scale.base.batch_tokens=5000"], ["scale.base.batch_tokens = 5000", "sequence_length = 4096", "e.g. 4096"]),
+        (["scale.batch_tokens=5000"], ["scale.batch_tokens = 5000", "sequence_length = 4096", "e.g. 4096"]),
+        (["scale.tokens=1e300"], ["scale.tokens = 1e+300", "1 … 1e18"]),
+        (["scale.base.tokens=1e-300", "scale.batch_exponent=1.0"], ["scale.base.tokens = 1e-300", "1 … 1e18"]),
+        (["scale.tokens_per_param=1e300"], ["1e18", "lower scale.tokens_per_param"]),
+        (["scale.target_flops=1e300", "scale.width=512"], ["1e18", "lower scale.target_flops"]),
+        (["scale.width_scale=1e-9"], ["scale.width_scale = 1e-09", "a width of 2.05e-06", "at depth 16"]),
+        (["scale.width_scale=1e300"], ["scale.width_scale = 1e+300", "a width of 2.05e+303"]),
+        (["scale.batch_exponent=1000"], ["scale.batch_exponent = 1000", "0 … 1"]),
+        (["scale.batch_exponent=-0.1"], ["scale.batch_exponent = -0.1", "0 … 1"]),
+        (["parametrization.token_exponent=1000"], ["parametrization.token_exponent = 1000", "0 … 1"]),
+        (["optim.warmup_tokens=-1"], ["optim.warmup_tokens = -1", "must not be negative"]),
         (
             ["scale.base.arch=sambya"],
             ["unknown scale.base.arch 'sambya'. Did you mean", "archscale list arch"],

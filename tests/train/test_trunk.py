@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from archscale.ops.selective_scan import selective_scan_form
 from archscale.runlog.directory import RunDirectory
 from archscale.runlog.progress import Progress
 from archscale.train.checkpoint import load_checkpoint
 from archscale.train.loop import train
 from archscale.train.setup import set_up
-from archscale.train.trunk import TrunkStates, find_start
+from archscale.train.trunk import TrunkStates, find_start, signature
 from archscale.trunks import branch_file, branch_files, trunk_hash
 from tests.support.corpora import trainable_spec, write_corpus
 
@@ -32,7 +35,7 @@ def train_in(directory, spec, *, stop_at=None):
         log=lambda row: None,
         should_stop=lambda: progress.step == stop_at,
         progress=progress,
-        keep=TrunkStates(bench, directory.path).keep,
+        keep=TrunkStates(bench, directory).keep,
     )
     return bench, result
 
@@ -127,6 +130,63 @@ def test_a_state_that_was_computed_in_another_way_is_refused(texts, tmp_path, tr
     monkeypatch.setattr("archscale.train.trunk.torch.__version__", "2.99")
     assert start(directory, spec) is None
     assert "and this run needs 2.99" in capsys.readouterr().err
+
+
+def test_a_state_of_another_form_of_the_scan_or_of_another_gpu_is_refused(texts, tmp_path, trunk, monkeypatch, capsys):
+    directory, spec = RunDirectory(tmp_path / "branch"), wsd(texts, 12)
+    here = selective_scan_form()
+    form = "chunked (no C++ compiler found)" if here == "compiled" else "compiled"
+    monkeypatch.setattr("archscale.train.trunk.selective_scan_form", lambda: form)
+    assert start(directory, spec) is None
+    needed = form == "compiled"
+    assert f"its compiled_scan is {not needed}, and this run needs {needed}" in capsys.readouterr().err
+    bench = set_up(spec, tmp_path)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Abacus 3")
+    assert signature(replace(bench, device=torch.device("cuda")))["device"] == "Abacus 3"
+
+
+def resume(directory, spec, *, stop_at=None, **settings):
+    """In the way that the spec and the settings say now, as after a sweep with other options."""
+    directory.refreeze(spec)
+    bench, progress = set_up(spec, directory.path.parent, **settings), Progress()
+    train(
+        bench,
+        directory.checkpoint_path,
+        log=lambda row: None,
+        should_stop=lambda: progress.step == stop_at,
+        progress=progress,
+        keep=TrunkStates(bench, directory).keep,
+    )
+
+
+def kept_by(directory):
+    return sorted(int(path.stem.rpartition("-")[2]) for path in directory.path.glob("branches/*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [({"execution.threads": 2}, {}), ({"execution.micro_batch_sequences": 1}, {}), ({}, {"halvings": 1})],
+    ids=str,
+)
+def test_a_run_that_goes_on_in_another_way_keeps_no_states(texts, tmp_path, capsys, change, settings):
+    """Not even when it comes back to the first way: some of its steps are not those of a run alone."""
+    directory, points = RunDirectory(tmp_path / "trunk"), {"execution.branch_steps": [3, 6, 8]}
+    train_in(directory, wsd(texts, 20, **points), stop_at=4)
+    resume(directory, wsd(texts, 20, **points, **change), stop_at=7, **settings)
+    assert "keeps no states for other runs" in capsys.readouterr().err
+    resume(directory, wsd(texts, 20, **points), stop_at=11)
+    assert kept_by(directory) == [3]
+
+
+def test_a_run_that_goes_on_in_the_same_way_or_starts_over_keeps_its_states(texts, tmp_path):
+    directory, points = RunDirectory(tmp_path / "trunk"), {"execution.branch_steps": [3, 6]}
+    train_in(directory, wsd(texts, 20, **points), stop_at=4)
+    resume(directory, wsd(texts, 20, **points), stop_at=7)
+    assert kept_by(directory) == [3, 6]
+    directory.checkpoint_path.unlink()
+    resume(directory, wsd(texts, 20, **points), stop_at=4, halvings=1)
+    state = torch.load(branch_file(directory.path, trunk_hash(directory.spec()), 3), weights_only=True)
+    assert state["trunk"]["micro_batch_sequences"] == 2
 
 
 def test_a_file_that_is_not_what_its_name_says_is_refused_and_an_earlier_one_taken(texts, tmp_path, trunk, capsys):
