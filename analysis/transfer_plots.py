@@ -89,7 +89,8 @@ def optima_figure(found: Transfer) -> Figure | None:
 
 def _draw_sweep(axes: Axes, x: np.ndarray, y: np.ndarray, look: Style, limits: Limits) -> None:
     trained = np.isfinite(y)
-    axes.plot(x[trained], y[trained], color=look.color, linewidth=0.7, alpha=0.6)
+    # Broken where a run diverged: nothing was measured there.
+    axes.plot(x, np.where(trained, y, np.nan), color=look.color, linewidth=0.7, alpha=0.6)
     shown = trained & (y <= limits.y[1])
     axes.plot(x[shown], y[shown], look.marker, color=look.color, markersize=3.5, markeredgewidth=0)
     for marker, there in (("x", ~trained), ("^", trained & ~shown)):
