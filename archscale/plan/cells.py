@@ -109,7 +109,7 @@ def _planned(cell: StudyCell, label: str, first_step: int, memory: TrainingMemor
         hidden_learning_rate=spec.optim.learning_rate * rules.rule("hidden", at, base).learning_rate_multiplier,
         weight_decay=spec.optim.weight_decay,
         flops=flops,
-        flops_accounting=spec.flops_accounting,
+        flops_accounting=spec.flops_accounting.value,
         saved_flops=flops * saved,
         memory_bytes=None if memory is None else memory.peak,
         memory=None if memory is None else fields_of(memory),

@@ -32,5 +32,5 @@ def recount(runs: "pd.DataFrame", cells: Sequence[StudyCell]) -> "pd.DataFrame":
         spec = cell.spec
         for place in runs.index[here]:
             flops = training_flops(spec, int(runs.loc[place, "tokens"]))
-            runs.at[place, "compute"], runs.at[place, "flops_accounting"] = flops, spec.flops_accounting
+            runs.at[place, "compute"], runs.at[place, "flops_accounting"] = flops, spec.flops_accounting.value
     return runs

@@ -96,7 +96,7 @@ def summarize(bench: Workbench, position: Position, validation: float | None) ->
         parameters=count.total,
         non_embedding_parameters=count.non_embedding,
         train_flops=training_flops(spec, tokens),
-        flops_accounting=spec.flops_accounting,
+        flops_accounting=spec.flops_accounting.value,
         unigram_entropy=bench.corpus.manifest.unigram_entropy,
         train_seconds=position.train_seconds,
         tokens_per_second=tokens / position.train_seconds,

@@ -78,7 +78,8 @@ def test_one_parametrization_can_be_chosen():
 
 
 def test_without_table_the_choices_are_listed_as_ever():
-    lines = CliRunner().invoke(app, ["list", "parametrization"]).output.splitlines()
+    wide = {"COLUMNS": "160"}  # whatever the terminal that the tests run in
+    lines = CliRunner().invoke(app, ["list", "parametrization"], env=wide).output.splitlines()
     assert [line.split()[0] for line in lines] == sorted(line.split()[0] for line in lines)
     assert {"sp", "mup", "mup_pp"} < {line.split()[0] for line in lines}
 
