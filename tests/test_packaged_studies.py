@@ -18,7 +18,13 @@ ONE_OF = {
     "ablations-tiny": ["arch=sambay"],
     "normalization-tiny": ["seed=0"],
     "long_context-tiny": ["arch=transformer_ls"],
-    "lr_transfer-tiny": ["parametrization=mup_pp", "seed=0", "scale.width=16", "scale.num_heads=2"],
+    "lr_transfer-tiny": [
+        "parametrization=mup_pp",
+        "seed=0",
+        "scale.width=16",
+        "scale.num_heads=2",
+        "scale.num_kv_heads=1",
+    ],
     "lr_transfer_depth-tiny": ["parametrization=mup_pp", "seed=0", "scale.depth=8"],
 }
 NOT_OF_THE_PAPER = {"demo", "architectures"}
