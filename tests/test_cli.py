@@ -11,6 +11,7 @@ from archscale.compose import groups
 from archscale.model.mixers import MIXERS
 from archscale.registry import UserError
 from archscale.study import study_names
+from tests.support.terminal import lines_at_80
 
 COMMANDS = ["train", "sweep", "plan", "status", "logs", "cancel", "retry", "report", "list"]
 
@@ -50,15 +51,7 @@ def test_the_plan_as_json_has_what_scripts_need():
 
 
 def test_the_plan_as_a_table_shows_every_cell_in_80_columns():
-    done = subprocess.run(
-        [sys.executable, "-m", "archscale", "plan", "demo"],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "80", "PATH": "/usr/bin"},
-        check=True,
-    )
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert max(map(len, lines)) <= 80
+    lines = lines_at_80("plan", "demo")
     # Every run stands in the table of sizes and in that of counts.
     assert sum(line.startswith(("transformer_pp d8", "sambay         d8")) for line in lines) == 2 * 8
     assert sum(line.startswith("all               8") for line in lines) == 1
@@ -69,15 +62,7 @@ def test_a_plan_of_matched_widths_shows_what_trains_them():
     paper = ["scale.width_scale=1", "scale.head_dim=128", "scale.num_heads=null", "scale.num_kv_heads=null"]
     given = ["demo", *paper, "scale.target_params=null", "scale.depth=24", "scale.tokens_per_param=20"]
     match = ["--match-parameters", "transformer_pp", "--width-multiple", "8"]
-    done = subprocess.run(
-        [sys.executable, "-m", "archscale", "plan", *given, *match],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "80", "PATH": "/usr/bin"},
-        check=True,
-    )
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert max(map(len, lines)) <= 80
+    lines = lines_at_80("plan", *given, *match)
     rows = [line.split() for line in lines if line.startswith(("transformer_pp", "sambay"))][:2]
     assert [row[1:3] for row in rows] == [["d24", "w3072"], ["d24", "w2936"]]
     assert [row[5] for row in rows] == ["+0.00%", "-0.05%"]

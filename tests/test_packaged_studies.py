@@ -25,6 +25,7 @@ ONE_OF = {
         "scale.num_heads=2",
         "scale.num_kv_heads=1",
     ],
+    "scaling_rules-tiny": ["scale.tokens=12288", "optim.warmup_tokens=4096"],
     "lr_transfer_depth-tiny": ["parametrization=mup_pp", "seed=0", "scale.depth=8"],
 }
 NOT_OF_THE_PAPER = {"demo", "architectures"}
@@ -33,7 +34,7 @@ NOT_OF_THE_PAPER = {"demo", "architectures"}
 def test_every_study_of_the_paper_has_a_tiny_twin():
     full = {name for name in study_names() if not name.endswith("-tiny")} - NOT_OF_THE_PAPER
     tiny = {name.removesuffix("-tiny") for name in study_names() if name.endswith("-tiny")}
-    assert full - {"scaling_rules"} == tiny
+    assert full == tiny
     assert {f"{name}-tiny" for name in tiny} == set(ONE_OF)
 
 

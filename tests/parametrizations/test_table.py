@@ -1,7 +1,5 @@
 """`archscale list parametrization --table`: Table 6 with the numbers of a cell."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from archscale.cli import app
 from archscale.compose import load_spec
 from archscale.parametrizations.table import rows_of
 from archscale.registry import UserError
+from tests.support.terminal import lines_at_80
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "parametrization.md"
 DEEP = ["scale=paper", "optim=paper", "arch=sambay", "scale.depth=24"]
@@ -52,16 +51,8 @@ def test_options_show():
 
 def test_the_command_fits_80_columns_and_has_the_three_in_the_order_of_the_paper():
     command = ["list", "parametrization", "--table", "scale.depth=24", "arch=sambay", "arch.tie_embeddings=false"]
-    done = subprocess.run(
-        [sys.executable, "-m", "archscale", *command],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "80", "PATH": "/usr/bin"},
-        check=True,
-    )
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert max(map(len, lines)) <= 80
-    assert "…" not in done.stdout
+    lines = lines_at_80(*command)
+    assert not any("…" in line for line in lines)
     assert lines[0] == "SambaY, depth 24, width 2976; base: depth 16, width 1984; untied embeddings"
     rates = [line.split() for line in lines if " η = " in line]
     assert rates == [["SP", "η", "=", "4.000e-04"], ["μP", "η", "=", "4.000e-04"], ["μP++", "η", "=", "3.266e-04"]]

@@ -89,10 +89,6 @@ class GatedDeltaNet(RecurrentMixer):
         return {"num_heads": max(1, ceil(int(KEY_SHARE * scale.width) / key)), "key_head_dim": key}
 
     @classmethod
-    def nominal_weights(cls, sizes: NominalSizes) -> float:
-        return 6 * sizes.width**2
-
-    @classmethod
     def nominal_memory(cls, sizes: NominalSizes) -> float:
         return 2 * KEY_SHARE * sizes.width
 

@@ -19,7 +19,7 @@ from torch.nn.functional import silu, softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
+from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.activations import Step
 from archscale.ops.segments import Segments
@@ -67,14 +67,6 @@ class Mamba(RecurrentMixer):
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         return {"step_rank": ceil(scale.width / 16)}
-
-    @classmethod
-    def nominal_weights(cls, sizes: NominalSizes) -> float:
-        return 6 * sizes.width**2
-
-    @classmethod
-    def nominal_memory(cls, sizes: NominalSizes) -> float:
-        return 2 * sizes.width
 
     def shared_width(self, name: str) -> int:
         return self.channels

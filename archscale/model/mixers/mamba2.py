@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from archscale.model.cache import Prompt, RecurrentCache
 from archscale.model.layers import Linear, Parameter, ones, uniform, vector
-from archscale.model.mixers.base import MIXERS, NominalSizes, Place, Shared, check_sizes
+from archscale.model.mixers.base import MIXERS, Place, Shared, check_sizes
 from archscale.model.mixers.mamba import log_uniform_steps
 from archscale.model.mixers.recurrent import RecurrentMixer, last_inputs
 from archscale.ops.activations import Step
@@ -83,14 +83,6 @@ class Mamba2(RecurrentMixer):
     @classmethod
     def defaults(cls, arch: ArchSpec, scale: ScaleSpec) -> dict[str, Any]:
         return {"head_dim": max(1, scale.head_dim // 2), "state_size": scale.head_dim}
-
-    @classmethod
-    def nominal_weights(cls, sizes: NominalSizes) -> float:
-        return 6 * sizes.width**2
-
-    @classmethod
-    def nominal_memory(cls, sizes: NominalSizes) -> float:
-        return 2 * sizes.width
 
     def shared_width(self, name: str) -> int:
         return self.channels

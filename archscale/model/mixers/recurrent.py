@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad, silu
 
 from archscale.model.cache import Prompt, RecurrentCache
-from archscale.model.mixers.base import Mixer, Shared, StepShared
+from archscale.model.mixers.base import Mixer, NominalSizes, Shared, StepShared
 from archscale.ops.activations import Step
 from archscale.ops.causal_conv import causal_conv
 from archscale.ops.segments import Segments
@@ -22,6 +22,15 @@ from archscale.ops.segments import Segments
 
 class RecurrentMixer(Mixer):
     writes = frozenset({"memory"})
+
+    @classmethod
+    def nominal_weights(cls, sizes: NominalSizes) -> float:
+        """The paper counts every recurrence alike, with channels twice as wide as the model."""
+        return 6 * sizes.width**2
+
+    @classmethod
+    def nominal_memory(cls, sizes: NominalSizes) -> float:
+        return 2 * sizes.width
 
     @abstractmethod
     def mix(
