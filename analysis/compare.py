@@ -17,10 +17,10 @@ from scipy import stats
 
 from analysis.curve import Curve, aicc, fit_curve
 from analysis.intervals import Interval, f_limit
-from analysis.joint import joint_sum_of_squares, shareable_alone
 from analysis.laws import Law, Parameter
 from analysis.observations import Observations, check_level, find_law, observe_groups, pick_group
 from analysis.sentences import comparison_sentence, differing, gap_sentence, untestable
+from analysis.solve.joint import joint_sum_of_squares, shareable_alone
 from archscale.registry import UserError, unknown
 
 

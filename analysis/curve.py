@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.amplitudes import solve_amplitudes
 from analysis.intervals import ConfidenceSet, Functional, f_limit, zoom
 from analysis.laws import Law
 from analysis.observations import Observations, find_law, require_enough
-from analysis.projection import Problem, ScaledLaw, law_problem, minimise, rounding_floor
+from analysis.solve.amplitudes import solve_amplitudes
+from analysis.solve.projection import Problem, ScaledLaw, law_problem, minimise, rounding_floor
 from archscale.registry import UserError
 
 

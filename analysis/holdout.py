@@ -14,7 +14,7 @@ from analysis.curve import Curve, fit_curve
 from analysis.intervals import ConfidenceSet, Interval
 from analysis.laws import Law
 from analysis.observations import Observations, check_level, find_law, observe_groups
-from analysis.projection import Problem
+from analysis.solve.projection import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from analysis.amplitudes import Factor, active_sets
 from analysis.laws import Parameter
-from analysis.projection import Problem
+from analysis.solve.amplitudes import Factor, active_sets
+from analysis.solve.projection import Problem
 
 # g(θ) of shape (V or 1, G, K) for θ of shape (V or 1, G, 1).
 Functional = Callable[[np.ndarray], np.ndarray]

@@ -81,7 +81,7 @@ def train(
 @app.command()
 def sweep(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Run what a study is still missing. Interrupt it at any moment; the next call goes on from there."""
-    from analysis.evidence import check_settings
+    from analysis.report.evidence import check_settings
     from archscale.plan import check_budget
     from archscale.study import expand, load_study
 
@@ -111,7 +111,7 @@ def plan(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Show a study as tables before anything runs: widths, parameters, tokens, learning rates, FLOPs, memory, cost."""
-    from analysis.evidence import check_settings
+    from analysis.report.evidence import check_settings
     from archscale.plan import matching, plan_json, plan_tables, speed_lines
     from archscale.plan import plan as make_plan
     from archscale.study import load_study
@@ -216,7 +216,7 @@ def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT
 @app.command()
 def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
     """Answer a study's question from its runs: write report.html, report.md, fits.json and the figures."""
-    from analysis.report import write_report
+    from analysis.report.write import write_report
     from analysis.table import RunTable
     from archscale.launch.state import observe_cells
     from archscale.paths import study_folder

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from analysis.printing import GREY, PAGE_INCHES, log_axis, plain, write_figures
-from analysis.series import log_ticks
-from analysis.style import Style, styles
+from analysis.report.printing import GREY, PAGE_INCHES, log_axis, plain, write_figures
+from analysis.report.series import log_ticks
+from analysis.report.style import Style, styles
 from archscale.check.coordinates import AXES, Check, CheckReport
 from archscale.check.probe import LOGITS, STREAM
 from archscale.check.slopes import LOGITS_OF, Axis

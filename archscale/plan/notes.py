@@ -38,7 +38,7 @@ def _size_note(cells: Sequence[Cell], runs: "Sequence[PlannedRun]") -> Iterator[
     """How far apart in size the architectures are that will be compared; small residuals of solved widths are not."""
     import pandas as pd
 
-    from analysis.sizes import SAME_SIZE, largest, size_gaps
+    from analysis.report.sizes import SAME_SIZE, largest, size_gaps
 
     models = [
         {"label": run.arch, "setting": setting_of(cell), "depth": run.depth}

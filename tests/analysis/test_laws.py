@@ -3,10 +3,10 @@ import pytest
 
 from analysis.curve import fit_curve
 from analysis.fit import fit
-from analysis.joint import shareable_alone
 from analysis.laws import LAWS, Law, LawRegistry, Parameter
 from analysis.observations import observe
-from analysis.projection import ScaledLaw
+from analysis.solve.joint import shareable_alone
+from analysis.solve.projection import ScaledLaw
 from archscale.registry import UserError
 
 SATURATING = Law(

@@ -1,0 +1,6 @@
+"""The laws that can be fitted, one file a family; `LAWS` holds them by name."""
+
+from analysis.laws import power
+from analysis.laws.law import LAWS, Law, Parameter
+
+__all__ = ["LAWS", "Law", "Parameter", "power"]

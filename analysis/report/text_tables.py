@@ -1,0 +1,172 @@
+"""The tables of a report as text cells, written once for the page and for Markdown."""
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from analysis import formatting
+from analysis.compare import Comparison, LossGap
+from analysis.report.evidence import Evidence
+from analysis.report.gathered import Gathered
+from analysis.table import COLUMNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """`numeric` columns are set flush right. Cells are plain text, not yet escaped for any format.
+
+    A line break in a cell separates what is said from a remark on it.
+    """
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[str] = frozenset()
+
+    def markdown(self) -> str:
+        rule = ["--:" if header in self.numeric else ":--" for header in self.headers]
+        lines = [[markdown_text(header) for header in self.headers], rule]
+        lines += [[markdown_text(cell) for cell in row] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown and the HTML inside it take literally, on one line."""
+    flat = html.escape(", ".join(" ".join(line.split()) for line in text.splitlines() if line.strip()), quote=False)
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", flat)
+
+
+def tables_of(evidence: Evidence) -> dict[str, TextTable]:
+    """By heading, those that have a row."""
+    tables = {
+        "Fits": fit_table(evidence),
+        "Comparisons": comparison_table(evidence),
+        "Largest run held out": holdout_table(evidence),
+    }
+    return {heading: table for heading, table in tables.items() if table.rows}
+
+
+def fit_table(evidence: Evidence) -> TextTable:
+    names = [p.name for p in evidence.law.parameters]
+    rows: list[tuple[str, ...]] = []
+    for label, fit in evidence.fits.items():
+        cells = [label]
+        for name in names:
+            value, ends = fit.parameters[name], fit.intervals[name]
+            shown = (
+                formatting.estimate(value, ends.low, ends.high) if fit.degrees_of_freedom else formatting.general(value)
+            )
+            # A fit without a degree of freedom has no interval: the range of the parameter is not one.
+            span = formatting.interval(ends.low, ends.high) if fit.degrees_of_freedom else "no interval"
+            cells.append(f"{shown} {span}\n{fit.verdicts[name]}")
+        cells += [formatting.residual_std(fit.residual_std), str(fit.n), str(fit.degrees_of_freedom)]
+        rows.append(tuple(cells))
+    headers = [f"{name} [{100 * evidence.settings.level:g} %]" for name in names]
+    figures = (f"Residual std ({COLUMNS[evidence.settings.y].unit})", "Points", "Degrees of freedom")
+    return TextTable(headers=(_noun(evidence), *headers, *figures), rows=tuple(rows), numeric=frozenset(figures))
+
+
+def comparison_table(evidence: Evidence) -> TextTable:
+    answers = {True: "differ", False: "not distinguishable", None: "cannot be tested"}
+    rows: list[tuple[str, ...]] = []
+    for item in evidence.comparisons:
+        if isinstance(item, Comparison):
+            whole = len(item.shared) == len(evidence.law.parameters)
+            asked = "whole curve" if whole else formatting.listed(item.shared)
+            q, dof = item.degrees_of_freedom
+            tested = dof > 0
+            figure = f"F({q}, {dof}) = {formatting.general(item.f_statistic)}" if tested else formatting.MISSING
+            p_value = _p_value(item.p_value) if tested else formatting.MISSING
+            rows.append((" – ".join(item.groups), asked, figure, p_value, answers[item.distinguishable]))
+        else:
+            rows.append((" – ".join(item.groups), *_gap_cells(item, evidence), answers[item.distinguishable]))
+    headers = (f"{_noun(evidence)}s", "Compared", "Statistic", "p", "Answer")
+    return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset({"p"}))
+
+
+def holdout_table(evidence: Evidence) -> TextTable:
+    rows = []
+    for label, item in evidence.holdouts.items():
+        ends = item.interval
+        rows.append(
+            (
+                label,
+                formatting.scientific(item.x) if evidence.settings.x == "compute" else formatting.count(item.x),
+                formatting.loss(item.predicted),
+                formatting.MISSING if ends is None else formatting.loss_interval(ends.low, ends.high),
+                formatting.loss(item.actual),
+                formatting.signed_loss(item.error),
+                {True: "inside", False: "outside", None: "no interval"}[item.inside],
+            )
+        )
+    level = f"Interval [{100 * evidence.settings.level:g} %]"
+    headers = (
+        _noun(evidence),
+        f"Held out at ({_unit(evidence)})",
+        "Predicted",
+        level,
+        "Measured",
+        "Predicted − measured",
+        "Hit",
+    )
+    return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset(headers[1:6]))
+
+
+def run_table(found: Gathered, more: Sequence[str] = ()) -> TextTable:
+    """Every run of the study in one line each, finished or not; `more` are columns of numbers beside the usual ones."""
+
+    def of_column(name: str) -> Callable[[dict[str, object]], str]:
+        return lambda row: formatting.short(_float(row[name]))
+
+    columns: dict[str, Callable[[dict[str, object]], str]] = {
+        "Run": lambda row: str(row["run_id"]),
+        "Depth": lambda row: str(row["depth"]),
+        **{COLUMNS[name].meaning: of_column(name) for name in more},
+        "Parameters": lambda row: formatting.count(_float(row["parameters"])),
+        "Tokens": lambda row: formatting.count(_float(row["tokens"])),
+        "Compute (FLOPs)": lambda row: formatting.scientific(_float(row["compute"])),
+        "Validation loss": lambda row: formatting.loss(_float(row["validation_loss"])),
+        "State": lambda row: str(row["state"]),
+        "Commit": lambda row: commit_text(row),
+    }
+    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in found.table.records())
+    return TextTable(headers=tuple(columns), rows=cells, numeric=frozenset(list(columns)[1:-2]))
+
+
+def commit_text(row: dict[str, object]) -> str:
+    """First ten digits of the commit, with a word where the code differed from it."""
+    commit = row["git_commit"]
+    if not isinstance(commit, str):
+        return "no commit recorded"
+    return f"{commit[:10]} with local changes" if row["git_dirty"] else commit[:10]
+
+
+def _gap_cells(item: LossGap, evidence: Evidence) -> Sequence[str]:
+    at = formatting.scientific(item.x) if evidence.settings.x == "compute" else formatting.count(item.x)
+    low, high = item.interval.low, item.interval.high
+    ends = ", ".join(formatting.signed_loss(end) if formatting.is_number(end) else "∞" for end in (low, high))
+    where = ", extrapolated" if item.extrapolated else ""
+    bounded = formatting.is_number(low) and formatting.is_number(high)
+    span = f" [{ends}]" if bounded else ", no interval"
+    return (
+        f"fitted loss at {at} {_unit(evidence)}{where}",
+        f"{formatting.signed_loss(item.gap)}{span}",
+        formatting.MISSING,
+    )
+
+
+def _noun(evidence: Evidence) -> str:
+    return evidence.noun.capitalize()
+
+
+def _unit(evidence: Evidence) -> str:
+    column = COLUMNS[evidence.settings.x]
+    return column.unit or column.meaning.lower()
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.3f}" if value >= 1e-3 else "< 0.001"
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
