@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,14 @@ from analysis.intervals import ConfidenceSet, Functional, f_limit, zoom
 from analysis.laws import Law
 from analysis.observations import Observations, find_law, require_enough
 from analysis.solve.amplitudes import solve_amplitudes
-from analysis.solve.projection import Problem, ScaledLaw, law_problem, minimise, rounding_floor
-from archscale.registry import UserError
+from analysis.solve.losses import Loss
+from analysis.solve.minimum import minimum, refit_near
+from analysis.solve.objective import Objective
+from analysis.solve.profile import Profile, Quantity, robust_limit
+from analysis.solve.projection import Problem, law_problem, minimise, rounding_floor
+from analysis.solve.scaled import ScaledLaw
+
+LEAST_SQUARES = Loss()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +36,11 @@ class Starts:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A curve and its least-squares optimum on the scale u = x / scale, on which intervals are computed."""
+    """A curve and its optimum on the scale u = x / scale, on which intervals are computed.
+
+    `problem` and `y` hold the weights of least squares already, as rows multiplied by their roots; `weights` are those
+    of any other loss. `u` has shape (n,), or (n, I) for a law of I inputs.
+    """
 
     scaled: ScaledLaw
     u: np.ndarray
@@ -37,23 +48,65 @@ class Curve:
     problem: Problem
     theta: np.ndarray  # (P,)
     beta: np.ndarray  # (K,)
-    sum_of_squares: float
+    minimum: float
     starts: Starts
+    loss: Loss = LEAST_SQUARES
+    weights: np.ndarray | None = None
+
+    @property
+    def sum_of_squares(self) -> float:
+        """The objective, which for least squares is Σ w·r²; of logarithms for log-ls."""
+        return self.minimum
 
     @property
     def floor(self) -> float:
-        return float(rounding_floor(self.y))
+        """The objective that rounding alone leaves on exact data."""
+        squares = float(rounding_floor(np.log(self.y) if self.loss.logarithmic else self.y))
+        return squares if self.loss.kind == "ls" else math.sqrt(squares * self.y.size)
 
     @property
     def degrees_of_freedom(self) -> int:
         return self.y.size - self.theta.size - self.beta.size
 
+    @property
+    def is_closed_form(self) -> bool:
+        """Least squares with one nonlinear parameter, whose intervals need no search beyond it."""
+        return self.loss.is_plain and self.theta.size == 1
+
+    @property
+    def q(self) -> np.ndarray:
+        """All parameters of the search, (Q,)."""
+        return np.concatenate([self.theta, self.beta])
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Of all parameters at once; least deviations are rounded off within a hundredth of a usual residual."""
+        loss = self.loss
+        if loss.kind == "lad":
+            residual = loss.residual(self.y, self.problem.model(self.theta, self.beta))
+            loss = Loss(
+                kind="huber", logarithmic=loss.logarithmic, delta=max(1e-2 * float(np.median(np.abs(residual))), 1e-9)
+            )
+        return Objective(problem=self.problem, loss=loss, y=self.y, weights=self.weights)
+
+    @cached_property
+    def profile(self) -> Profile:
+        return Profile(objective=self.objective, q=self.q)
+
+    def limit(self, level: float) -> float:
+        """How far the objective may rise at a level of confidence.
+
+        F calibration for least squares, and for other losses the drop in dispersion of Schrader & Hettmansperger 1980.
+        """
+        if self.loss.kind == "ls":
+            return f_limit(self.minimum, degrees_of_freedom=self.degrees_of_freedom, level=level, floor=self.floor)
+        return robust_limit(
+            self.objective, self.q, degrees_of_freedom=self.degrees_of_freedom, level=level, floor=self.floor
+        )
+
     def confidence_set(self, level: float, *, limit: float | None = None) -> ConfidenceSet:
         """The set at a level of confidence, or at a limit that was found otherwise."""
-        if limit is None:
-            limit = f_limit(
-                self.sum_of_squares, degrees_of_freedom=self.degrees_of_freedom, level=level, floor=self.floor
-            )
+        limit = self.limit(level) if limit is None else limit
         return ConfidenceSet(problem=self.problem, y=self.y, theta=float(self.theta[0]), limit=limit)
 
     def prediction(self, u_V: np.ndarray) -> Functional:
@@ -61,59 +114,93 @@ class Curve:
         return lambda theta_P: self.scaled.rows(u_V[:, None], theta_P)
 
     def predict(self, u_V: np.ndarray) -> np.ndarray:
-        prediction: np.ndarray = self.scaled.rows(u_V, self.theta) @ self.beta
-        return prediction
+        return self._height(u_V, self.theta, self.beta)
+
+    def heights(self, u_V: np.ndarray) -> Quantity:
+        """The height of the curve at each u, as a quantity of all parameters."""
+
+        def height(q: np.ndarray, which: np.ndarray) -> np.ndarray:
+            theta_P, beta_K = self.objective.split(q)
+            places = u_V[which].reshape(len(which), *[1] * (q.ndim - 2), *u_V.shape[1:])
+            return self._height(places, theta_P, beta_K)
+
+        return height
+
+    def prediction_ends(self, u_V: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Profile interval of the height of the curve at each u, two arrays (V,)."""
+        if self.is_closed_form:
+            return self.confidence_set(level).extremes(self.prediction(u_V))
+        return self.profile.ends(self.heights(u_V), len(u_V), self.limit(level))
 
     def parameters(self) -> dict[str, float]:
         """In the unit of x and in the order of the equation."""
         linear = self.beta * self.scaled.amplitude_factors(self.theta)
-        named = _named(self.scaled, linear, self.theta * self.scaled.units())
+        named = _named(self.scaled, linear, self.scaled.values(self.theta))
         return {name: float(value) for name, value in named.items()}
 
+    def _height(self, u: np.ndarray, theta_P: np.ndarray, beta_K: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (self.scaled.rows(u, theta_P) * beta_K).sum(-1)
+        return found if self.scaled.law.fixed is None else found + self.scaled.offsets(u, theta_P)
 
-def fit_curve(law: Law, points: Observations) -> Curve:
+
+def fit_curve(law: Law, points: Observations, *, loss: Loss = LEAST_SQUARES) -> Curve:
     """The optimum alone, without intervals.
 
     Raises:
-        UserError: for too few distinct x, or a law whose number of nonlinear parameters is not one.
+        UserError: for points that say too little for the law: see `require_enough`.
     """
-    if len(law.nonlinear) != 1:
-        raise UserError(
-            f"law {law.name!r} has {len(law.nonlinear)} nonlinear parameters, but intervals are computed for laws with"
-            f" one; choose a law of the form Σ β·φ(x; b) such as 'power_offset'"
-        )
     require_enough(law, points)
-    scaled = ScaledLaw(law=law, scale=float(np.exp(np.log(points.x).mean())))
+    scaled = ScaledLaw.of(law, points.x)
     u = points.x / scaled.scale
-    problem = law_problem(scaled, u)
-    best = minimise(problem, points.y[None])
+    problem, y = law_problem(scaled, u), points.y
+    best = minimum(problem, y, loss=loss, weights_N=points.weights)
+    if loss.is_plain and points.weights is not None:
+        root = np.sqrt(points.weights)
+        problem, y = problem.rows_times(root), root * y
     return Curve(
         scaled=scaled,
         u=u,
-        y=points.y,
+        y=y,
         problem=problem,
         theta=best.theta[0],
         beta=best.beta[0],
-        sum_of_squares=float(best.sum_of_squares[0]),
+        minimum=float(best.objective[0]),
         starts=Starts(
             count=best.start_count,
             at_optimum=int(best.starts_at_optimum[0]),
             scaled_gradient_norm=float(best.scaled_gradient[0]),
         ),
+        loss=loss,
+        weights=None if loss.is_plain else points.weights,
     )
 
 
-def refit(law: str | Law, x: Sequence[float] | np.ndarray, y_RN: np.ndarray) -> dict[str, np.ndarray]:
+def refit(
+    law: str | Law,
+    x: Sequence[float] | np.ndarray,
+    y_RN: np.ndarray,
+    *,
+    loss: str | Loss = LEAST_SQUARES,
+    weights_RN: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Parameters of R data sets on the same x at once, each of shape (R,); for simulations and bootstraps.
 
-    The global grid is scanned for each data set and its three best points are polished.
+    Least squares without weights scans the global grid for each data set and polishes its three best points. With
+    another loss, or weights such as the counts of a resample, each data set starts at the optimum of the first row's
+    points with equal weights.
     """
-    law = find_law(law)
-    x_N = np.asarray(x, dtype=float)
-    scaled = ScaledLaw(law=law, scale=float(np.exp(np.log(x_N).mean())))
-    best = minimise(law_problem(scaled, x_N / scaled.scale), np.asarray(y_RN, dtype=float), spread=0)
-    linear = best.beta * scaled.amplitude_factors(best.theta)
-    return _named(scaled, linear.T, (best.theta * scaled.units()).T)
+    law, loss, x_N = find_law(law), Loss.parse(loss), np.asarray(x, dtype=float)
+    scaled = ScaledLaw.of(law, x_N)
+    problem, y = law_problem(scaled, x_N / scaled.scale), np.asarray(y_RN, dtype=float)
+    if loss.is_plain and weights_RN is None:
+        best = minimise(problem, y, spread=0)
+        theta, beta = best.theta, best.beta
+    else:
+        first = minimum(problem, np.atleast_2d(y)[0], loss=loss)
+        objective = Objective(problem=problem, loss=loss, y=y, weights=weights_RN)
+        theta, beta = objective.split(refit_near(objective, np.concatenate([first.theta[0], first.beta[0]])))
+    linear = beta * scaled.amplitude_factors(theta)
+    return _named(scaled, linear.T, scaled.values(theta).T)
 
 
 def aicc(sum_of_squares: float, *, n: int, parameters: int, floor: float) -> float:
@@ -128,7 +215,10 @@ def aicc(sum_of_squares: float, *, n: int, parameters: int, floor: float) -> flo
 
 
 def profiled_amplitude(curve: Curve, column: int, values_V: np.ndarray) -> np.ndarray:
-    """min over θ and the other amplitudes of S with amplitude `column` held at each value (in the unit of x)."""
+    """min over θ and the other amplitudes of S with amplitude `column` held at each value (in the unit of x).
+
+    For the curves of `is_closed_form`.
+    """
     others = [j for j in range(curve.beta.size) if j != column]
     bounded = tuple(curve.problem.bounded[j] for j in others)
 
@@ -136,7 +226,7 @@ def profiled_amplitude(curve: Curve, column: int, values_V: np.ndarray) -> np.nd
         theta_P = theta_VG[..., None]
         design = curve.problem.design(theta_P)
         held = values_V[:, None] / curve.scaled.amplitude_factors(theta_P)[..., column]
-        target = curve.y - held[..., None] * design[..., column]
+        target = curve.problem.target(curve.y, theta_P) - held[..., None] * design[..., column]
         return -np.square(solve_amplitudes(design[..., others], target, bounded)[1]).sum(-1)
 
     low, high = float(curve.problem.low[0]), float(curve.problem.high[0])

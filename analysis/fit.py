@@ -1,23 +1,26 @@
-"""One law fitted to one curve by least squares on the loss, with intervals, verdicts and a band.
+"""One law fitted to one curve, with intervals, verdicts and a band.
 
-    (θ̂, β̂) = argmin Σ_i (y_i − Σ_j β_j φ_j(x_i; θ))²
+    (θ̂, β̂) = argmin Σ_i w_i ρ(y_i − f₀(x_i; θ) − Σ_j β_j φ_j(x_i; θ)),  or of logarithms        ρ: solve/losses.py
 
-Variable projection finds the global minimum (projection.py); profile likelihood with F calibration gives every
-interval (intervals.py). Measured coverage of nominal 90 % on six points (A = 2, b = 0.3, C = 1.5, noise 0.01, 600
-simulations): b 91 %, C 90 %, the curve at 4 times the largest x 90 %.
+solve/minimum.py finds the global minimum; profile likelihood with F calibration gives every interval, in closed form
+for least squares with one nonlinear parameter (intervals.py) and by search for the rest (solve/profile.py). Measured
+coverage: `archscale bench coverage`, docs/fitting.md.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.curve import Curve, Starts, aicc, fit_curve, profiled_amplitude
+from analysis.curve import Curve, Starts, aicc, fit_curve
 from analysis.intervals import Interval, verdict
 from analysis.laws import Law
+from analysis.methods import intervals_of, profile_of
 from analysis.observations import Observations, check_level, find_law, observe, observe_groups
+from analysis.solve.losses import Loss
 from archscale.registry import UserError, unknown
 
 
@@ -25,6 +28,8 @@ from archscale.registry import UserError, unknown
 class Fit:
     """A fitted curve. Arrays are sorted by x; parameters are in the order of the equation and in the unit of x.
 
+    `x` has shape (n,), or (n, I) for a law of I inputs. `objective` is Σ w·ρ over the points, a sum of squares for the
+    losses ls and log-ls; `residual_std` is in the unit of y, or of ln y for a loss on logarithms.
     Without residual degrees of freedom `residual_std` is nan, every verdict is "not identified" and every interval
     spans the bounds of its parameter. `aicc` is nan where n is too small for its correction.
     """
@@ -32,13 +37,16 @@ class Fit:
     law: Law
     group: str
     x_name: str
+    x_names: tuple[str, ...]
     y_name: str
     x: np.ndarray
     y: np.ndarray
     parameters: dict[str, float]
     intervals: dict[str, Interval]
     verdicts: dict[str, str]
-    sum_of_squares: float
+    objective: float
+    loss: str
+    interval_kind: str
     residual_std: float
     degrees_of_freedom: int
     n: int
@@ -47,8 +55,13 @@ class Fit:
     level: float
     curve: Curve = field(repr=False)
 
+    @property
+    def sum_of_squares(self) -> float:
+        """The objective of least squares."""
+        return self.objective
+
     def predict(self, x: Any) -> np.ndarray:
-        """The fitted loss at each x > 0, shape (V,)."""
+        """The fitted loss at each x > 0, shape (V,); x is (V,), or (V, I) for a law of I inputs."""
         return self.curve.predict(self._positive(x) / self.curve.scaled.scale)
 
     def band(self, x: Any, *, level: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -60,13 +73,13 @@ class Fit:
         level = self.level if level is None else level
         check_level(level)
         if not self.degrees_of_freedom:
-            return np.full(u_V.shape, -np.inf), np.full(u_V.shape, np.inf)
-        low, high = self.curve.confidence_set(level).extremes(self.curve.prediction(u_V))
+            return np.full(len(u_V), -np.inf), np.full(len(u_V), np.inf)
+        low, high = self.curve.prediction_ends(u_V, level)
         estimate = self.curve.predict(u_V)
         return np.minimum(low, estimate), np.maximum(high, estimate)
 
     def profile(self, parameter: str, points: int = 41) -> tuple[np.ndarray, np.ndarray]:
-        """The smallest sum of squares at each of `points` values of one parameter, the others free.
+        """The smallest objective at each of `points` values of one parameter, the others free.
 
         The values reach somewhat beyond the interval of the parameter (or ±50 % of the estimate without one), evenly,
         or in equal ratios where they span more than a factor 10.
@@ -76,11 +89,7 @@ class Fit:
         """
         if parameter not in self.parameters:
             raise unknown("parameter", parameter, self.parameters, hint=f"The law is {self.law.equation}.")
-        values = self._profile_values(parameter, points)
-        names = [p.name for p in self.law.linear]
-        if parameter not in names:
-            return values, self.curve.problem.sum_of_squares(self.curve.y, values[:, None])
-        return values, profiled_amplitude(self.curve, names.index(parameter), values)
+        return profile_of(self.curve, parameter, self._profile_values(parameter, points))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; an infinite end or an undefined figure is null, and the verdict says why."""
@@ -93,6 +102,9 @@ class Fit:
             "x": self.x.tolist(),
             "y": self.y.tolist(),
             "level": self.level,
+            "loss": self.loss,
+            "interval": self.interval_kind,
+            "objective": self.objective,
             "parameters": {
                 name: {
                     "value": _finite(value),
@@ -116,7 +128,12 @@ class Fit:
 
     def _positive(self, x: Any) -> np.ndarray:
         values = np.atleast_1d(np.asarray(x, dtype=float))
-        if not (np.isfinite(values) & (values > 0)).all():
+        inputs = len(self.law.inputs)
+        if inputs > 1 and values.ndim == 1:
+            values = values[None]
+        if values.ndim != (1 if inputs == 1 else 2) or (inputs > 1 and values.shape[1] != inputs):
+            raise UserError(f"{self.x_name}: the law {self.law.equation} is predicted at {inputs} values a point")
+        if not (np.isfinite(values) & (values >= 0)).all() or ((values == 0).any() and not self.law.zero_inputs):
             raise UserError(f"{self.x_name} = {values.tolist()}: a curve is predicted at finite positive values only")
         return values
 
@@ -142,74 +159,117 @@ def fit(
     level: float = 0.95,
     x_name: str = "x",
     y_name: str = "loss",
+    x_names: Sequence[str] = (),
+    loss: str | Loss = "ls",
+    weights: Any = None,
+    interval: str = "profile",
+    clusters: Any = None,
 ) -> Fit:
-    """Fits a law with one nonlinear parameter to points (x, y) of shape (n,).
+    """Fits a law to points (x, y).
+
+    Args:
+        x: (n,), or (n, I) for a law of I inputs, in the order of `law.inputs`; `x_names` are their columns' names.
+        loss: one of ls, log-ls, huber:δ, huber-log:δ, lad, lad-log (solve/losses.py).
+        weights: (n,), each point's share in the sum: for least squares 1 / variance.
+        interval: how intervals are made: one of METHODS in analysis/methods.py; profile is the one that covers best.
+        clusters: (n,), what was not measured independently, for the wild cluster bootstrap.
 
     Raises:
-        UserError: for an unknown law, a level outside (0, 1), too few distinct x, or points that are not finite,
-            positive and distinct.
+        UserError: for an unknown law, loss or interval, a level outside (0, 1), too few distinct x, inputs on one line,
+            or points that are not finite, positive and distinct.
     """
-    return fit_observations(find_law(law), observe(x, y, group=group, x_name=x_name, y_name=y_name), level=level)
+    found = find_law(law)
+    names = tuple(x_names) or (found.inputs if np.ndim(x) == 2 and np.shape(x)[1] == len(found.inputs) else ())
+    points = observe(
+        x,
+        y,
+        group=group,
+        x_name=x_name,
+        y_name=y_name,
+        x_names=names,
+        weights=weights,
+        clusters=clusters,
+        may_be_zero=_zero_names(found, names),
+    )
+    return fit_observations(found, points, level=level, loss=loss, interval=interval)
 
 
 def fit_groups(
-    law: str | Law, table: pd.DataFrame, *, x: str, y: str, group: str, level: float = 0.95
+    law: str | Law,
+    table: pd.DataFrame,
+    *,
+    x: str | Sequence[str],
+    y: str,
+    group: str | None,
+    level: float = 0.95,
+    loss: str | Loss = "ls",
+    interval: str = "profile",
+    weights: str | None = None,
+    clusters: str | None = None,
 ) -> dict[str, Fit]:
-    """One fit for each value of column `group`, in the order of their names.
+    """One fit for each value of column `group`, in the order of their names; one named "" without a group.
 
     Raises:
         UserError: for an unknown law or column, or a group that `fit` refuses.
     """
-    curves = observe_groups(table, x=x, y=y, group=group)
-    return {name: fit_observations(find_law(law), points, level=level) for name, points in curves.items()}
+    found = find_law(law)
+    names = (x,) if isinstance(x, str) else tuple(x)
+    curves = observe_groups(
+        table, x=x, y=y, group=group, weights=weights, clusters=clusters, may_be_zero=_zero_names(found, names)
+    )
+    return {
+        name: fit_observations(found, points, level=level, loss=loss, interval=interval)
+        for name, points in curves.items()
+    }
 
 
-def fit_observations(law: Law, points: Observations, *, level: float) -> Fit:
+def fit_observations(
+    law: Law, points: Observations, *, level: float, loss: str | Loss = "ls", interval: str = "profile"
+) -> Fit:
     """`fit` for points that are already checked."""
     check_level(level)
-    curve = fit_curve(law, points)
+    parsed = Loss.parse(loss)
+    curve = fit_curve(law, points, loss=parsed)
     dof = curve.degrees_of_freedom
     parameters = curve.parameters()
-    intervals = _intervals(curve, parameters, level)
+    intervals = intervals_of(curve, points, parameters, level=level, method=interval)
+    squares = curve.minimum if parsed.kind == "ls" else math.nan
     return Fit(
         law=law,
         group=points.group,
         x_name=points.x_name,
+        x_names=points.names,
         y_name=points.y_name,
         x=points.x,
         y=points.y,
         parameters=parameters,
         intervals=intervals,
         verdicts={p.name: verdict(p, parameters[p.name], intervals[p.name] if dof else None) for p in law.parameters},
-        sum_of_squares=curve.sum_of_squares,
-        residual_std=math.sqrt(curve.sum_of_squares / dof) if dof else math.nan,
+        objective=curve.minimum,
+        loss=parsed.name,
+        interval_kind=interval,
+        residual_std=_residual_std(curve, points),
         degrees_of_freedom=dof,
-        n=points.x.size,
-        aicc=aicc(curve.sum_of_squares, n=points.x.size, parameters=len(law.parameters), floor=curve.floor),
+        n=points.y.size,
+        aicc=aicc(squares, n=points.y.size, parameters=len(law.parameters), floor=curve.floor),
         starts=curve.starts,
         level=level,
         curve=curve,
     )
 
 
-def _intervals(curve: Curve, parameters: dict[str, float], level: float) -> dict[str, Interval]:
-    law, dof = curve.scaled.law, curve.degrees_of_freedom
-    if not dof:
-        return {p.name: Interval(low=p.low, high=p.high, level=level) for p in law.parameters}
-    inside = curve.confidence_set(level)
-    identity_VGK = np.eye(len(law.linear))[:, None, :]
-    low, high = inside.extremes(lambda theta: identity_VGK * curve.scaled.amplitude_factors(theta))
-    ends = {p.name: (float(a), float(b)) for p, a, b in zip(law.linear, low, high, strict=True)}
-    unit = float(curve.scaled.units()[0])
-    first, last = inside.theta_range()
-    ends[law.nonlinear[0].name] = (first * unit, last * unit)
-    # Rounding must not leave an estimate outside its own interval when the data are exact.
-    return {
-        p.name: Interval(
-            low=min(ends[p.name][0], parameters[p.name]), high=max(ends[p.name][1], parameters[p.name]), level=level
-        )
-        for p in law.parameters
-    }
+def _residual_std(curve: Curve, points: Observations) -> float:
+    if not curve.degrees_of_freedom:
+        return math.nan
+    if curve.loss.kind == "ls":
+        return math.sqrt(curve.minimum / curve.degrees_of_freedom)
+    residual = curve.loss.residual(points.y, curve.predict(curve.u))
+    return math.sqrt(float(np.square(residual).sum()) / curve.degrees_of_freedom)
+
+
+def _zero_names(law: Law, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that stand for inputs which may be 0."""
+    return tuple(name for name, of in zip(names, law.inputs, strict=False) if of in law.zero_inputs)
 
 
 def _finite(value: float) -> float | None:

@@ -160,7 +160,7 @@ def _largest(problem: Problem, y_N: np.ndarray, theta_P: np.ndarray, g_K: np.nda
     best = np.full(np.broadcast_shapes(design.shape[:-2], g_K.shape[:-1], limit.shape), -np.inf)
     for columns in active_sets(problem.bounded):
         factor = Factor(design, columns)
-        beta, residual = factor.project(np.broadcast_to(y_N, design.shape[:-1]))
+        beta, residual = factor.project(np.broadcast_to(problem.target(y_N, theta_P), design.shape[:-1]))
         slack = limit - np.square(residual).sum(-1)
         g = [g_K[..., j] for j in columns]
         z = factor.forward_substitute(g)

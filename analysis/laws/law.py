@@ -1,11 +1,8 @@
-"""Scaling laws: an equation whose amplitudes enter linearly, so that a fit searches the exponents only.
+"""A scaling law: an equation whose amplitudes enter linearly, so that a fit searches the other parameters only.
 
-    L(x) = Σ_j β_j · φ_j(x; θ)        linear amplitudes β_j ≥ 0, nonlinear parameters θ
+    L(x) = f₀(x; θ) + Σ_j β_j · φ_j(x; θ)        linear amplitudes β_j, nonlinear parameters θ, inputs x = (x₁, x₂, …)
 
-    power          L = A·x^-b          Kaplan et al. 2020 (arXiv 2001.08361), equation 1.1
-    power_offset   L = A·x^-b + C      Henighan et al. 2020 (arXiv 2010.14701), equation 1.1; C is the irreducible loss
-
-A new law is one `LAWS.register(Law(...))`; nothing else has to know it.
+f₀ is absent in most laws. A new law is one `LAWS.register(Law(...))`; nothing else has to know it.
 """
 
 import math
@@ -21,8 +18,9 @@ from archscale.registry import Registry
 class Parameter:
     """One parameter of a law and the range a fit may search.
 
-    `unit` is "x" for a parameter that is measured in the unit of x, "y" for one in the unit of the loss, and empty
-    for a pure number or an amplitude that carries both. `meaning` is what a report calls it.
+    `unit` is the name of the input whose unit the parameter has ("x" where the law has one input), "y" for one in the
+    unit of the loss, and empty for a pure number or an amplitude that carries several. `meaning` is what a report calls
+    it. A `logarithmic` parameter is positive and searched by its logarithm: one that may lie many powers of ten away.
     """
 
     name: str
@@ -31,8 +29,13 @@ class Parameter:
     high: float = math.inf
     unit: str = ""
     meaning: str = ""
+    logarithmic: bool = False
 
     def __post_init__(self) -> None:
+        if self.logarithmic and self.low < 0:
+            raise ValueError(
+                f"parameter {self.name!r}: low = {self.low} of a logarithmic parameter must not be negative"
+            )
         if not self.low < self.high:
             raise ValueError(f"parameter {self.name!r}: low = {self.low} must be below high = {self.high}")
 
@@ -41,10 +44,15 @@ class Parameter:
         return f"{self.meaning} {self.name}".strip()
 
     def grid(self, count: int) -> np.ndarray:
-        """`count` ascending values that cover the range, dense towards a bound at or above 0; x has geometric mean 1.
+        """`count` ascending values that cover the range, dense towards a bound at 0; inputs have geometric mean 1.
 
         An open end is searched to 1000, which is 1000 times the middle of the data for a parameter in units of x.
         """
+        if self.logarithmic:
+            high = self.high if math.isfinite(self.high) else 1e10
+            return np.geomspace(self.low or 1e-4, high, count)
+        if self.high == 0:
+            return -Parameter(self.name, low=0.0, high=-self.low).grid(count)[::-1]
         high = self.high if math.isfinite(self.high) else 1e3
         if self.low > 0:
             return np.geomspace(self.low, high, count)
@@ -55,12 +63,18 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """An equation L(x) = Σ_j β_j · φ_j(x; θ).
+    """An equation L(x) = f₀(x; θ) + Σ_j β_j · φ_j(x; θ).
 
-    `design(x, *θ)` returns φ with one column per linear parameter. It is called with x and every nonlinear parameter
-    as one-dimensional arrays of the same length and must treat each element on its own. A change of the unit of x
-    (and with it of the parameters whose unit is "x") may only multiply each column by a constant; every
-    dimensionally sound law does.
+    `design(x₁, x₂, …, θ₁, θ₂, …)` returns φ with one column per linear parameter, shape (n, K), and `fixed`, with the
+    same arguments, f₀ of shape (n,). Both are called with every input and every nonlinear parameter as
+    one-dimensional arrays of the same length and must treat each element on its own. A change of the unit of an input
+    (and with it of the parameters that have its unit) may only multiply each column by a constant, and leaves f₀ as it
+    is; every dimensionally sound law does.
+
+    `order` is that in which a reader writes the parameters; without it, the first amplitude, the nonlinear ones and
+    the other amplitudes. `source` is the paper and the equation. `separate` says that the inputs stand in terms of
+    their own, so that runs whose inputs rise together cannot tell the terms apart. Inputs named together in
+    `shared_units` are measured in one unit, such as tokens seen and unique tokens; `zero_inputs` may be 0.
     """
 
     name: str
@@ -68,6 +82,13 @@ class Law:
     nonlinear: tuple[Parameter, ...]
     linear: tuple[Parameter, ...]
     design: Callable[..., np.ndarray]
+    inputs: tuple[str, ...] = ("x",)
+    fixed: Callable[..., np.ndarray] | None = None
+    order: tuple[str, ...] = ()
+    source: str = ""
+    separate: bool = False
+    shared_units: tuple[tuple[str, ...], ...] = ()
+    zero_inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [p.name for p in self.nonlinear + self.linear]
@@ -79,10 +100,14 @@ class Law:
                     f"law {self.name!r}: linear parameter {p.name!r} must be free or bounded by low=0 only"
                 )
 
+        if self.order and sorted(self.order) != sorted(names):
+            raise ValueError(f"law {self.name!r}: order {self.order} does not name its parameters {names}")
+
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """In the order a reader writes them, A, b, C: first amplitude, nonlinear ones, other amplitudes."""
-        return self.linear[:1] + self.nonlinear + self.linear[1:]
+        """In the order a reader writes them."""
+        found = self.linear[:1] + self.nonlinear + self.linear[1:]
+        return tuple(sorted(found, key=lambda p: self.order.index(p.name))) if self.order else found
 
 
 class LawRegistry(Registry[Law]):

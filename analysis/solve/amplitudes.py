@@ -86,7 +86,8 @@ def solve_amplitudes(design: np.ndarray, y_N: np.ndarray, bounded_K: tuple[bool,
     """
     shape = np.broadcast_shapes(design.shape[:-1], y_N.shape)
     best = np.full(shape[:-1], np.inf)
-    beta_K, residual_N = np.zeros((*shape[:-1], design.shape[-1])), np.zeros(shape)
+    # Where no active set has a solution, because a value is not a number, the residual is infinite.
+    beta_K, residual_N = np.zeros((*shape[:-1], design.shape[-1])), np.full(shape, np.inf)
     for columns in active_sets(bounded_K):
         factor = Factor(design, columns)
         beta, residual = factor.project(np.broadcast_to(y_N, shape))

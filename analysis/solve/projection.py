@@ -1,6 +1,6 @@
 """Variable projection: least squares over the nonlinear parameters θ, with the amplitudes β solved inside.
 
-    S(θ) = min_{β_j ≥ 0} ‖y − Φ(θ) β‖²        ∂S/∂θ_k = −2 rᵀ (∂Φ/∂θ_k) β        r = y − Φ(θ) β
+    S(θ) = min_{β_j ≥ 0} ‖y − f₀(θ) − Φ(θ) β‖²        ∂S/∂θ_k = −2 rᵀ ∂f/∂θ_k        r = y − f₀(θ) − Φ(θ) β
 
 Golub & Pereyra 1973 (SIAM J. Numer. Anal. 10, 413): the search loses the ill-conditioned directions, and for one
 nonlinear parameter a grid proves the minimum global. The gradient holds because r is orthogonal to the free columns.
@@ -10,59 +10,58 @@ Shapes: R data sets, M starts, N points, P nonlinear and K linear parameters, `.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.laws import Law
 from analysis.solve.amplitudes import solve_amplitudes
+from analysis.solve.scaled import ScaledLaw, product_grid
 
 _STEP_LENGTHS_T = np.array([1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3])
 _MAX_STEPS = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScaledLaw:
-    """A law on u = x / scale with `scale` the geometric mean of x, which makes every result independent of units."""
-
-    law: Law
-    scale: float
-
-    def rows(self, u: np.ndarray, theta_P: np.ndarray) -> np.ndarray:
-        """Φ(u; θ), shape (..., K), for u of shape (...) and θ of shape (..., P), broadcast against each other."""
-        shape = np.broadcast_shapes(u.shape, theta_P.shape[:-1])
-        theta = [np.broadcast_to(theta_P[..., k], shape).ravel() for k in range(theta_P.shape[-1])]
-        return self.law.design(np.broadcast_to(u, shape).ravel(), *theta).reshape(*shape, -1)
-
-    def design(self, u_N: np.ndarray, theta_P: np.ndarray) -> np.ndarray:
-        """Shape (..., N, K)."""
-        return self.rows(u_N, theta_P[..., None, :])
-
-    def units(self) -> np.ndarray:
-        """What each nonlinear parameter is multiplied by to get from u back to x, shape (P,)."""
-        return np.array([self.scale if p.unit == "x" else 1.0 for p in self.law.nonlinear])
-
-    def amplitude_factors(self, theta_P: np.ndarray) -> np.ndarray:
-        """What each amplitude is multiplied by to get from u back to x, shape (..., K); for A·x^-b it is scale^b."""
-        one = np.ones(theta_P.shape[:-1])
-        theta_x = theta_P * self.units()
-        theta = [theta_x[..., k].ravel() for k in range(theta_x.shape[-1])]
-        at_scale = self.law.design((one * self.scale).ravel(), *theta).reshape(*one.shape, -1)
-        return self.rows(one, theta_P) / at_scale
+# Grid points per nonlinear parameter, by how many there are.
+_GRID_COUNTS = {1: 64, 2: 32, 3: 14, 4: 8, 5: 5}
+_FEWEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """min over θ in [low, high] of S(θ); `grid` holds the θ at which the search for the global minimum begins."""
+    """min over θ in [low, high] of S(θ); `grid` holds the θ at which the search for the global minimum begins.
+
+    `offset` is f₀ of the law and None where there is none.
+    """
 
     design: Callable[[np.ndarray], np.ndarray]  # θ (..., P) → Φ (..., N, K)
     low: np.ndarray  # (P,)
     high: np.ndarray  # (P,)
     grid: np.ndarray  # (G, P)
     bounded: tuple[bool, ...]  # (K,), which amplitudes must not be negative
+    offset: Callable[[np.ndarray], np.ndarray] | None = None  # θ (..., P) → f₀ (..., N)
+
+    def target(self, y_N: np.ndarray, theta_P: np.ndarray) -> np.ndarray:
+        """What the amplitudes are fitted to: y − f₀(θ)."""
+        return y_N if self.offset is None else y_N - self.offset(theta_P)
+
+    def solve(self, y_N: np.ndarray, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """β (..., K) and the residual (..., N)."""
+        return solve_amplitudes(self.design(theta_P), self.target(y_N, theta_P), self.bounded)
 
     def sum_of_squares(self, y_N: np.ndarray, theta_P: np.ndarray) -> np.ndarray:
-        return np.square(solve_amplitudes(self.design(theta_P), y_N, self.bounded)[1]).sum(-1)
+        return np.square(self.solve(y_N, theta_P)[1]).sum(-1)
+
+    def model(self, theta_P: np.ndarray, beta_K: np.ndarray) -> np.ndarray:
+        """f, shape (..., N)."""
+        found = (self.design(theta_P) * beta_K[..., None, :]).sum(-1)
+        return found if self.offset is None else found + self.offset(theta_P)
+
+    def rows_times(self, factor_N: np.ndarray) -> "Problem":
+        """The problem with every row of Φ and f₀ multiplied by a number of its own, for weights."""
+        offset = self.offset
+        return replace(
+            self,
+            design=lambda theta_P: self.design(theta_P) * factor_N[..., None],
+            offset=None if offset is None else (lambda theta_P: offset(theta_P) * factor_N),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,35 +70,28 @@ class Minimum:
 
     theta: np.ndarray  # (R, P)
     beta: np.ndarray  # (R, K)
-    sum_of_squares: np.ndarray  # (R,)
+    objective: np.ndarray  # (R,)
     start_count: int
     starts_at_optimum: np.ndarray  # (R,)
     scaled_gradient: np.ndarray  # (R,), see _scaled_gradient
 
+    @property
+    def sum_of_squares(self) -> np.ndarray:
+        """The objective of least squares."""
+        return self.objective
 
-def law_problem(scaled: ScaledLaw, u_N: np.ndarray, *, grid_count: int = 64) -> Problem:
-    """The problem of one law on one curve."""
-    low_P, high_P, axes = search_range(scaled, grid_count)
+
+def law_problem(scaled: ScaledLaw, u_N: np.ndarray, *, grid_count: int = 0) -> Problem:
+    """The problem of one law on one curve, u of shape (N,) or (N, I)."""
+    low_P, high_P, axes = scaled.search_range(grid_count or _GRID_COUNTS.get(len(scaled.law.nonlinear), _FEWEST))
     return Problem(
         design=lambda theta_P: scaled.design(u_N, theta_P),
         low=low_P,
         high=high_P,
         grid=product_grid(axes),
         bounded=tuple(p.low == 0 for p in scaled.law.linear),
+        offset=None if scaled.law.fixed is None else (lambda theta_P: scaled.offsets(u_N, theta_P[..., None, :])),
     )
-
-
-def search_range(scaled: ScaledLaw, grid_count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Bounds and grid axes of the nonlinear parameters on the scale of u; parameters in units of x are rescaled."""
-    parameters, units = scaled.law.nonlinear, scaled.units()
-    low_P = np.array([p.low for p in parameters]) / units
-    high_P = np.array([p.high for p in parameters]) / units
-    axes = [np.clip(p.grid(grid_count), low, high) for p, low, high in zip(parameters, low_P, high_P, strict=True)]
-    return low_P, high_P, axes
-
-
-def product_grid(axes: list[np.ndarray]) -> np.ndarray:
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 def rounding_floor(y_N: np.ndarray) -> np.ndarray:
@@ -126,11 +118,11 @@ def minimise(problem: Problem, y_RN: np.ndarray, *, spread: int = 12, best: int 
     ties_R1 = (lowest_R * (1 + 1e-13) + floor_R * 1e-3)[:, None]
     winner = np.argmax(ties_R1 >= S_RM, axis=1)
     theta_RP = np.take_along_axis(theta_RMP, winner[:, None, None], axis=1)[:, 0]
-    beta_RK, residual_RN = solve_amplitudes(problem.design(theta_RP), y_RN, problem.bounded)
+    beta_RK, residual_RN = problem.solve(y_RN, theta_RP)
     return Minimum(
         theta=theta_RP,
         beta=beta_RK,
-        sum_of_squares=np.square(residual_RN).sum(-1),
+        objective=np.square(residual_RN).sum(-1),
         start_count=theta_RMP.shape[1],
         starts_at_optimum=((lowest_R * (1 + 1e-9) + floor_R)[:, None] >= S_RM).sum(axis=1),
         scaled_gradient=_scaled_gradient(problem, y_RN, theta_RP),
@@ -138,16 +130,16 @@ def minimise(problem: Problem, y_RN: np.ndarray, *, spread: int = 12, best: int 
 
 
 def _slopes(problem: Problem, theta_P: np.ndarray, beta_K: np.ndarray) -> np.ndarray:
-    """(∂Φ/∂θ_k) β, shape (..., P, N), by central differences."""
+    """∂f/∂θ_k at constant β, shape (..., P, N), by central differences."""
     steps_PP = np.eye(theta_P.shape[-1]) * (6e-6 * np.maximum(np.abs(theta_P), 0.1))[..., None]
-    ahead, behind = problem.design(theta_P[..., None, :] + steps_PP), problem.design(theta_P[..., None, :] - steps_PP)
-    width_P1 = 2 * np.diagonal(steps_PP, axis1=-2, axis2=-1)[..., None]
-    return ((ahead - behind) * beta_K[..., None, None, :]).sum(-1) / width_P1
+    here_1P, beta_1K = theta_P[..., None, :], beta_K[..., None, :]
+    difference = problem.model(here_1P + steps_PP, beta_1K) - problem.model(here_1P - steps_PP, beta_1K)
+    return difference / (2 * np.diagonal(steps_PP, axis1=-2, axis2=-1)[..., None])
 
 
 def _gradient(problem: Problem, y_N: np.ndarray, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """S of shape (...) and ∂S/∂θ of shape (..., P)."""
-    beta_K, residual_N = solve_amplitudes(problem.design(theta_P), y_N, problem.bounded)
+    beta_K, residual_N = problem.solve(y_N, theta_P)
     slopes_PN = _slopes(problem, theta_P, beta_K)
     return np.square(residual_N).sum(-1), -2 * (residual_N[..., None, :] * slopes_PN).sum(-1)
 
@@ -159,7 +151,7 @@ def _held(problem: Problem, theta_P: np.ndarray, gradient_P: np.ndarray) -> np.n
 
 def _scaled_gradient(problem: Problem, y_RN: np.ndarray, theta_RP: np.ndarray) -> np.ndarray:
     """Largest |cos| of the angle between the residual and a tangent of the curve, as in MINPACK's gtol; shape (R,)."""
-    beta_RK, residual_RN = solve_amplitudes(problem.design(theta_RP), y_RN, problem.bounded)
+    beta_RK, residual_RN = problem.solve(y_RN, theta_RP)
     slopes_RPN = _slopes(problem, theta_RP, beta_RK)
     product_RP = (residual_RN[:, None, :] * slopes_RPN).sum(-1)
     S_R = np.square(residual_RN).sum(-1)
@@ -183,7 +175,7 @@ def _polish(problem: Problem, y_N: np.ndarray, theta_P: np.ndarray) -> np.ndarra
         held_P = _held(problem, theta_P, gradient_P)
         free_PP = ~held_P[..., None] & ~held_P[..., None, :]
         curvature_PP = np.where(free_PP, (curvature_PP + curvature_PP.swapaxes(-1, -2)) / 2, np.eye(count))
-        values, vectors = np.linalg.eigh(curvature_PP)
+        values, vectors = np.linalg.eigh(np.nan_to_num(curvature_PP))
         values = np.maximum(np.abs(values), 1e-9 * np.abs(values).max(-1, keepdims=True) + 1e-100)
         downhill = (vectors * np.where(held_P, 0.0, -gradient_P)[..., None]).sum(-2) / values
         step_P = np.clip((vectors * downhill[..., None, :]).sum(-1), problem.low - theta_P, problem.high - theta_P)

@@ -166,7 +166,7 @@ def test_groups_are_fitted_as_if_alone():
     ("x", "y", "message"),
     [
         ([1, 2], [2, 1], r"2 points at 2 distinct x.*3 parameters: at least 3 distinct x"),
-        ([5, 5, 5, 5], [4, 3, 2, 1], r"at 1 distinct x"),
+        ([5, 5, 5, 5], [4, 3, 2, 1], r"x = 5 in all 4 rows"),
         ([1, 1, 2, 2], [4, 3, 2, 1], r"4 points at 2 distinct x"),
         ([1, 2, 3, 4], [3, 2, math.nan, 1], r"loss is NaN or infinite in 1 of 4 rows"),
         ([1, 2, 3, math.inf], [4, 3, 2, 1], r"x is NaN or infinite"),
@@ -175,7 +175,8 @@ def test_groups_are_fitted_as_if_alone():
         ([1, 2, 3, 3], [3, 2, 1, 1], r"x = 3, loss = 1 is listed twice"),
         ([1, 2, 3], [3, 2], r"x has 3 values and loss has 2"),
         ([1, 2, 3], ["a", "b", "c"], r"loss holds values that are not numbers"),
-        ([[1, 2, 3]], [3, 2, 1], r"x has 2 dimensions"),
+        ([[[1, 2, 3]]], [3, 2, 1], r"x has 3 dimensions"),
+        ([[1, 4], [2, 3], [3, 5]], [3, 2, 1], r"has 1 input, x, and 2 given"),
     ],
 )
 def test_points_that_cannot_be_fitted_are_refused_with_the_reason(x, y, message):
