@@ -12,10 +12,11 @@ from analysis.intervals import ConfidenceSet, Functional, f_limit, zoom
 from analysis.laws import Law
 from analysis.observations import Observations, find_law, require_enough
 from analysis.solve.amplitudes import solve_amplitudes
+from analysis.solve.dispersion import robust_limit
 from analysis.solve.losses import Loss
 from analysis.solve.minimum import minimum, refit_near
 from analysis.solve.objective import Objective
-from analysis.solve.profile import Profile, Quantity, robust_limit
+from analysis.solve.profile import Profile, Quantity
 from analysis.solve.projection import Problem, law_problem, minimise, rounding_floor
 from analysis.solve.scaled import ScaledLaw
 

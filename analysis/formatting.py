@@ -23,6 +23,13 @@ def signed_loss(value: float) -> str:
     return minus(f"{value:+.4f}") if is_number(value) else MISSING
 
 
+def small(value: float) -> str:
+    """The size of a difference of losses; one that four decimals do not show is said to be small, not to be zero."""
+    if is_number(value) and 0 < abs(value) < 5e-5:
+        return "less than 0.0001"
+    return loss(abs(value))
+
+
 def residual_std(value: float) -> str:
     """Nats per token, five decimals: a good fit leaves less than one in a thousand."""
     return f"{value:.5f}" if is_number(value) else MISSING
@@ -99,6 +106,33 @@ def seconds(value: float) -> str:
     return f"{value / 60:.1f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
+def unit(text: str) -> str:
+    """A factor in a declared unit as a power of ten: 1e9 tokens becomes 10⁹ tokens."""
+    return re.sub(r"(?<![\w.])1e(\d+)(?= )", lambda found: "10" + found[1].translate(_SUPERSCRIPTS), text)
+
+
+def has_factor(of_unit: str) -> bool:
+    """Whether values of this unit count thousands, millions, billions: "1e9 tokens"."""
+    return re.match(r"1e\d+ ", of_unit) is not None
+
+
+def place(value: float, of_unit: str) -> str:
+    """A value with its unit, for a sentence: 6.7·10²¹ FLOPs, 600·10⁹ tokens, 0.25."""
+    if has_factor(of_unit):
+        return f"{short(value)}·{unit(of_unit)}"
+    text = short(value) if 1e-3 <= abs(value) < 1e4 else scientific(value)
+    return f"{text} {of_unit}".strip()
+
+
+def cell(value: object) -> str:
+    """A value of a table that nobody declared a format for."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if not math.isfinite(value):
+        return MISSING
+    return minus(f"{value:.10g}") if 1e-3 <= abs(value) < 1e5 or value == 0 else scientific(value, 4)
+
+
 def minus(text: str) -> str:
     """A true minus sign, which is as wide as a digit."""
     return text.replace("-", "−")
@@ -115,7 +149,7 @@ def polished(sentence: str) -> str:
 
 def equation(text: str) -> str:
     """A·x^-b + C → A·x⁻ᵇ + C."""
-    return text.replace("^-b", "⁻ᵇ")
+    return re.sub(r"\^-b\b", "⁻ᵇ", text)
 
 
 def listed(items: Iterable[str], word: str = "and") -> str:

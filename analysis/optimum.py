@@ -19,6 +19,7 @@ what is lopsided about them.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -29,6 +30,9 @@ from analysis.intervals import Interval
 REACH = 2
 FEWEST = 4
 _LARGEST = 700.0
+
+# Whatever tells sweeps apart.
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +93,7 @@ class _Parabola:
     degrees_of_freedom: int
 
 
-def optima(sweeps: Mapping[float, Sweep], *, level: float) -> dict[float, Optimum | Unbracketed]:
+def optima(sweeps: Mapping[Key, Sweep], *, level: float) -> dict[Key, Optimum | Unbracketed]:
     """Of sweeps that share their noise, by whatever they are told apart by."""
     fitted = {key: _fit(sweep) for key, sweep in sweeps.items()}
     parabolas = [item for item in fitted.values() if isinstance(item, _Parabola)]
@@ -106,7 +110,17 @@ def log_ratio(first: Optimum, last: Optimum) -> Estimate:
     return combined([first, last], np.array([-1.0, 1.0]))
 
 
-def log_slope(found: Sequence[Optimum], along: Sequence[float]) -> Estimate:
+class Located(Protocol):
+    """Whatever has a place with an interval."""
+
+    @property
+    def x(self) -> float: ...
+
+    @property
+    def interval(self) -> Interval: ...
+
+
+def log_slope(found: Sequence[Located], along: Sequence[float]) -> Estimate:
     """Of the straight line through ln x* against ln `along`, by least squares.
 
     The interval holds the noise of the optima, not their distance from a straight line.
@@ -115,7 +129,7 @@ def log_slope(found: Sequence[Optimum], along: Sequence[float]) -> Estimate:
     return combined(found, (z - z.mean()) / ((z - z.mean()) ** 2).sum())
 
 
-def combined(found: Sequence[Optimum], weights: np.ndarray) -> Estimate:
+def combined(found: Sequence[Located], weights: np.ndarray) -> Estimate:
     """Σ wᵢ ln xᵢ* with its MOVER interval; infinite where an interval it leans on is."""
     t = np.log([item.x for item in found])
     with np.errstate(divide="ignore"):

@@ -9,12 +9,13 @@ Only finished runs enter a fit. Every other run stays in the table with its stat
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from analysis import formatting
 from archscale.identity import identity_fields, run_id
 from archscale.registry import UserError
 from archscale.runlog.directory import Result, RunDirectory, State
@@ -31,7 +32,12 @@ class Column:
 
     @property
     def label(self) -> str:
-        return f"{self.meaning} ({self.unit})" if self.unit else self.meaning
+        return f"{self.meaning} ({formatting.unit(self.unit)})" if self.unit else self.meaning
+
+    @property
+    def phrase(self) -> str:
+        """The meaning inside a sentence; a word in capitals stays."""
+        return self.meaning[:1].lower() + self.meaning[1:] if self.meaning[1:2].islower() else self.meaning
 
 
 COLUMNS: Mapping[str, Column] = {
@@ -128,6 +134,35 @@ class RunTable:
     runs: pd.DataFrame
     curves: pd.DataFrame
 
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """What the columns of `runs` mean."""
+        return COLUMNS
+
+    @property
+    def noun(self) -> str:
+        """What the rows are."""
+        return "runs"
+
+    def given_name(self, column: str) -> str:
+        """What whoever made the table calls a column."""
+        return column
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader has to know of the numbers."""
+        return ()
+
+    @property
+    def listing(self) -> pd.DataFrame:
+        """The rows as a file beside the report holds them."""
+        return self.runs
+
+    @property
+    def numeric(self) -> Sequence[str]:
+        """The columns that a law may be fitted to."""
+        return NUMERIC
+
     @classmethod
     def from_directories(
         cls, directories: Iterable[RunDirectory], states: Mapping[str, State] | None = None
@@ -143,9 +178,10 @@ class RunTable:
         """
         rows, curves = [], []
         for directory in directories:
-            rows.append(_directory_row(directory, (states or {}).get(directory.run_id)))
-            curves += [{"run_id": directory.run_id} | _curve_row(row) for row in directory.metrics()]
-        return cls._of(rows, curves)
+            row, curve = read_directory(directory)
+            rows.append(row | {"state": (states or {}).get(directory.run_id, row["state"])})
+            curves += [{"run_id": directory.run_id} | point for point in curve]
+        return cls.from_rows(rows, pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
 
     @classmethod
     def from_wandb(cls, runs: Iterable[WandbRun]) -> "RunTable":
@@ -162,20 +198,24 @@ class RunTable:
             rows.append(_wandb_row(run))
             history = run.history.dropna(axis="columns", how="all").to_dict("records")
             curves += [{"run_id": run.run_id} | _curve_row({str(k): v for k, v in row.items()}) for row in history]
-        return cls._of(rows, curves)
+        return cls.from_rows(rows, pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
 
     @classmethod
-    def _of(cls, rows: list[dict[str, Any]], curves: list[dict[str, Any]]) -> "RunTable":
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], curves: pd.DataFrame) -> "RunTable":
+        """Rows as `read_directory` gives them; what is no number in a column of numbers is missing.
+
+        Raises:
+            UserError: when two rows are the same run.
+        """
         runs = pd.DataFrame(rows, columns=list(COLUMNS))
         twice = runs["run_id"][runs["run_id"].duplicated()]
         if len(twice):
             raise UserError(f"run {twice.iloc[0]} is listed twice: one of its two directories is a copy; name only one")
         measured = [*_MEASURED, "base_learning_rate"]
         runs[measured] = runs[measured].apply(pd.to_numeric, errors="coerce").astype(float)
-        table = pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
         numbers = [name for name in CURVE_COLUMNS if name != "run_id"]
-        table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
-        return cls(runs=runs, curves=table)
+        as_numbers = curves[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+        return cls(runs=runs, curves=as_numbers.assign(run_id=curves["run_id"])[list(CURVE_COLUMNS)])
 
     def titles(self, column: str = "architecture") -> dict[str, str]:
         """Value of the column → what to call it: its title, with the value added where two share a title."""
@@ -218,10 +258,24 @@ def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _directory_row(directory: RunDirectory, state: State | None) -> dict[str, Any]:
+def planned_row(spec: RunSpec) -> dict[str, Any]:
+    """The row of a run that is not there yet: what its spec says, under the names of COLUMNS."""
+    return _run_row(run_id(spec), spec, None, "pending")
+
+
+def read_directory(directory: RunDirectory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What one run measured: its row of `runs`, with the state that its files tell, and those of `curves`.
+
+    Raises:
+        UserError: when the directory has no valid spec.json.
+    """
+    return _directory_row(directory), [_curve_row(row) for row in directory.metrics()]
+
+
+def _directory_row(directory: RunDirectory) -> dict[str, Any]:
     status, result, provenance = directory.status(), directory.result(), directory.provenance()
     on_disk: State = result.verdict if result else status.state if status else "pending"
-    return _run_row(directory.run_id, directory.spec(), result, state or on_disk) | {
+    return _run_row(directory.run_id, directory.spec(), result, on_disk) | {
         "failure": status.failure if status else None,
         "message": status.message if status else "",
         "attempts": len(directory.attempts()),

@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,9 @@ from rich.table import Table
 from archscale import __version__
 from archscale.bench.command import bench_app
 from archscale.check.command import check_app
+from archscale.commands.advise import advise_command
+from archscale.commands.fit import fit_command
+from archscale.commands.report import report
 from archscale.paths import USER_CONF
 from archscale.registry import UserError
 from archscale.terminal import AsJson, console, print_json
@@ -213,34 +215,9 @@ def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT
     raise typer.Exit(_launch(target, cells, [*fixed, *(overrides or [])], root))
 
 
-@app.command()
-def report(study: StudyName, overrides: Overrides = None, root: Root = DEFAULT_ROOT) -> None:
-    """Answer a study's question from its runs: write report.html, report.md, fits.json and the figures."""
-    from analysis.report.write import write_report
-    from analysis.table import RunTable
-    from archscale.launch.state import observe_cells
-    from archscale.paths import study_folder
-    from archscale.plan import recount
-    from archscale.runlog.directory import RunDirectory
-    from archscale.study import expand, load_study
-
-    loaded = load_study(study)
-    cells = expand(loaded, overrides or [])
-    states = {state.run_id: state.state for state in observe_cells(cells, root)}
-    present = [RunDirectory(root / cell.run_id) for cell in cells if (root / cell.run_id / "spec.json").exists()]
-    table = RunTable.from_directories(present, states)
-    path = write_report(
-        name=loaded.name,
-        title=loaded.title or loaded.name,
-        question=loaded.question,
-        table=replace(table, runs=recount(table.runs, cells)),
-        missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
-        settings=loaded.reading,
-        out=study_folder(root, loaded.name),
-    )
-    console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
-
-
+app.command()(report)
+app.command("fit")(fit_command)
+app.command("advise")(advise_command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(check_app, name="check")
 

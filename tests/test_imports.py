@@ -20,6 +20,7 @@ LAYERS = [
     {"train", "generate", "evaluate", "bench", "check"},
     {"launch"},
     {"display", "choices"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

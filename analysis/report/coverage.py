@@ -29,7 +29,7 @@ _STATES = {
 }
 
 # What two runs of one fit may silently differ in, in a reader's words.
-_DRIFT = {
+DRIFT = {
     "git_commit": "code commits",
     "archscale_version": "ArchScale versions",
     "torch_version": "PyTorch versions",
@@ -38,7 +38,20 @@ _DRIFT = {
     "precision": "precisions",
     "corpus_hash": "corpora",
 }
+# Of rows with one reason to be left out, so many are named.
+_NAMED = 12
 _SINGULAR = {"corpora": "corpus"}
+
+
+def absent(evidence: Evidence) -> Iterator[str]:
+    """What the fits do not rest on, or that nothing is missing."""
+    sentences = [*missing(evidence), *not_fitted(evidence)]
+    everything = (
+        "every run of the study has finished and is in the fit"
+        if evidence.table.noun == "runs"
+        else "every row of the table is in a fit"
+    )
+    yield from sentences or [f"Nothing: {everything}."]
 
 
 def missing(found: Gathered, words: Words = FIT) -> Iterator[str]:
@@ -48,9 +61,10 @@ def missing(found: Gathered, words: Words = FIT) -> Iterator[str]:
         if runs:
             said = said.format(diverged=words.diverged)
             yield f"{formatting.plural(len(runs), 'run')} {said}: {'; '.join(_named(rows[r]) for r in runs)}."
-    for run_id, reason in found.left_out.items():
-        if reason not in _STATES:
-            yield f"{run_id}: {reason}, left out of the {words.whole}."
+    for reason in dict.fromkeys(reason for reason in found.left_out.values() if reason not in _STATES):
+        runs = [run_id for run_id, given in found.left_out.items() if given == reason]
+        more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
+        yield f"{', '.join(runs[:_NAMED])}{more}: {reason}, left out of the {words.whole}."
     never = [run_id for run_id in found.missing if run_id not in rows]
     if never:
         yield f"{formatting.plural(len(never), 'cell')} of the study never started: {', '.join(never)}."
@@ -59,7 +73,9 @@ def missing(found: Gathered, words: Words = FIT) -> Iterator[str]:
 def not_fitted(evidence: Evidence) -> Iterator[str]:
     for reason in dict.fromkeys(evidence.not_fitted.values()):
         labels = [label for label, given in evidence.not_fitted.items() if given == reason]
-        if len(labels) == 1:
+        if len(labels) == len(evidence.names) > 1:
+            yield f"No {evidence.noun} has a fit, each for this reason: {reason}."
+        elif len(labels) == 1:
             yield f"{labels[0]} has no fit: {reason}."
         else:
             yield f"{formatting.listed(labels)} have no fit, each for this reason: {reason}."
@@ -73,8 +89,11 @@ def _named(row: Mapping[str, Any]) -> str:
 def drift(found: Gathered, words: Words = FIT) -> Iterator[str]:
     """What the study itself varies, its group, is no drift."""
     points = found.points
+    if found.table.noun != "runs":
+        yield "Not known: a table does not say of its points with which code, batch size or seed they were measured."
+        return
     same, unrecorded = [], []
-    for column, plural in _DRIFT.items():
+    for column, plural in DRIFT.items():
         if column == found.settings.group:
             continue
         values = points[column].astype(object).where(points[column].notna(), "unknown")

@@ -3,7 +3,7 @@
 RunTable ── fit_points ──▶ one fit a group ──▶ comparisons between groups, hold-out of the largest x
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,8 +14,10 @@ from analysis.fit import Fit, fit_groups
 from analysis.holdout import HoldOut, hold_out_largest
 from analysis.laws import LAWS, Law
 from analysis.report.gathered import Gathered, Settings, check_columns, gathered
-from analysis.table import COLUMNS, RunTable
-from archscale.registry import unknown
+from analysis.report.pairs import compared
+from analysis.solve.losses import Loss
+from analysis.table import COLUMNS, NUMERIC, Column, RunTable
+from archscale.registry import UserError, unknown
 from archscale.spec import EvaluateSettings, FitSettings, TransferSettings
 
 
@@ -35,15 +37,24 @@ class Evidence(Gathered):
         return LAWS[self.settings.law]
 
 
-def check_settings(settings: Settings) -> None:
-    """
+def check_settings(
+    settings: Settings, columns: Mapping[str, Column] = COLUMNS, numeric: Sequence[str] = NUMERIC
+) -> None:
+    """Of a study, or of a table with columns of its own.
+
     Raises:
         UserError: for a law or a column that does not exist, or that cannot be read as it is asked.
     """
     match settings:
         case FitSettings():
-            LAWS[settings.law]
-            check_columns(settings, settings.x, settings.y)
+            law, names = LAWS[settings.law], settings.inputs or (settings.x,)
+            if len(names) != len(law.inputs):
+                raise UserError(
+                    f"law {law.name!r} ({law.equation}) has the inputs {', '.join(law.inputs)}, and {len(names)} "
+                    f"{'column is' if len(names) == 1 else 'columns are'} named: {', '.join(names)}"
+                )
+            Loss.parse(settings.loss)
+            check_columns(settings, *names, settings.y, columns=columns, numeric=numeric)
         case TransferSettings():
             check_columns(settings, settings.x, settings.y, settings.along)
         case EvaluateSettings():
@@ -59,7 +70,7 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
         UserError: when no run has finished, or RunTable.fit_points refuses to mix the runs, or a name in the settings
             does not exist.
     """
-    check_settings(settings)
+    check_settings(settings, table.columns, table.numeric)
     found = gathered(table=table, missing=missing, settings=settings)
     points = found.points
     names = dict(sorted(found.names.items(), key=lambda item: item[1]))
@@ -70,16 +81,29 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
     comparisons: tuple[Comparison | LossGap, ...] = ()
     not_compared = ""
     if len(fitted):
-        fits = fit_groups(settings.law, fitted, x=settings.x, y=settings.y, group="label", level=settings.level)
+        fits = fit_groups(
+            settings.law,
+            fitted,
+            x=settings.inputs or settings.x,
+            y=settings.y,
+            group="label",
+            level=settings.level,
+            loss=settings.loss,
+            interval=settings.interval,
+        )
     # These two write sentences: there the columns go by what they mean.
-    x, y = COLUMNS[settings.x].meaning.lower(), COLUMNS[settings.y].meaning.lower()
-    worded = fitted.rename(columns={settings.x: x, settings.y: y})
-    if fits:
+    x, y = (found.column(name).phrase for name in (settings.x, settings.y))
+    worded = fitted[["label", settings.x, settings.y]].rename(columns={settings.x: x, settings.y: y})
+    plain = not settings.inputs and settings.loss == "ls"
+    if fits and plain:
         holdouts = hold_out_largest(settings.law, worded, x=x, y=y, group="label", level=settings.level)
     if len(fits) < 2:
-        not_compared = f"a comparison needs two fitted {settings.group}s and there is {'one' if fits else 'none'}"
+        not_compared = f"a comparison needs two fitted {found.noun}s and there is {'one' if fits else 'none'}"
+    elif not plain:
+        not_compared = "groups are compared, and runs held out, under least squares on the loss and one input alone"
     else:
-        comparisons = tuple(compare_all(settings.law, worded, x=x, y=y, group="label", level=settings.level))
+        only = compared(points, fits, settings.y)
+        comparisons = tuple(compare_all(settings.law, worded, x=x, y=y, group="label", level=settings.level, only=only))
     own = {"settings": settings, "names": names, "label_by_value": dict(sorted(found.label_by_value.items()))}
     return Evidence(
         **vars(found) | own,
@@ -93,7 +117,7 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
 
 def _too_few(points: pd.DataFrame, label: str, settings: FitSettings) -> str:
     """Why the group cannot be fitted, empty when it can."""
-    distinct = points.loc[points["label"] == label, settings.x].nunique()
+    distinct = len(points.loc[points["label"] == label, list(settings.inputs or [settings.x])].drop_duplicates())
     needed = len(LAWS[settings.law].parameters)
     if distinct >= needed:
         return ""

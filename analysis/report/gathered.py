@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.table import COLUMNS, NUMERIC, RunTable
+from analysis import formatting
+from analysis.table import COLUMNS, NUMERIC, Column, RunTable
 from archscale.registry import UserError, unknown
 from archscale.spec import EvaluateSettings, FitSettings, TransferSettings
 
@@ -39,7 +40,29 @@ class Gathered:
     @property
     def noun(self) -> str:
         """What one group is."""
-        return self.settings.group if self.settings.group in ("architecture", "parametrization") else "group"
+        meaning = self.column(self.settings.group).phrase
+        if self.settings.group in ("architecture", "parametrization"):
+            return self.settings.group
+        declared = self.settings.group not in COLUMNS and meaning.isalpha() and not meaning.endswith("s")
+        return meaning if declared else "group"
+
+    def column(self, name: str) -> Column:
+        return self.table.columns[name]
+
+    def place(self, value: float) -> str:
+        """A value of the x axis with its unit, as sentences say it."""
+        return formatting.place(value, self.column(self.settings.x).unit)
+
+    def number(self, value: float, unit: str | None = None) -> str:
+        """A value of the x axis, or of one with another unit, for a cell of a table whose header has the unit."""
+        unit = self.column(self.settings.x).unit if unit is None else unit
+        if "FLOP" in unit:
+            return formatting.scientific(value)
+        return formatting.count(value) if value >= 1e3 and not formatting.has_factor(unit) else formatting.short(value)
+
+    @property
+    def loss_unit(self) -> str:
+        return self.column(self.settings.y).unit
 
     @property
     def unigram_entropy(self) -> float | None:
@@ -50,7 +73,15 @@ class Gathered:
 
     @property
     def accounting(self) -> str:
+        """How FLOPs are counted; empty where nobody said so."""
         return str(self.points["flops_accounting"].iloc[0])
+
+    @property
+    def x_note(self) -> str:
+        """What must stand beside an x axis in FLOPs: two ways of counting differ by more than two architectures do."""
+        if "FLOP" not in self.column(self.settings.x).unit:
+            return ""
+        return f"counted as {formatting.accounting(self.accounting)}" if self.accounting else "counting not declared"
 
     def label_of(self, row: Mapping[str, Any]) -> str:
         """The label of any run of the table, finished or not."""
@@ -58,6 +89,8 @@ class Gathered:
 
     def shape_of(self, row: Mapping[str, Any]) -> str:
         """What tells a run from the others of its group."""
+        if isinstance(row.get("details"), tuple):
+            return str(row["run_id"])
         return f"depth {row['depth']}" + (f", seed {row['seed']}" if self.several_seeds else "")
 
     @property
@@ -74,16 +107,18 @@ def group_column(settings: Settings) -> str:
     return _GROUPED_BY.get(settings.group, settings.group)
 
 
-def check_columns(settings: Settings, *numbers: str) -> None:
+def check_columns(
+    settings: Settings, *numbers: str, columns: Mapping[str, Column] = COLUMNS, numeric: Sequence[str] = NUMERIC
+) -> None:
     """
     Raises:
         UserError: for a column that does not exist, or one of `numbers` that does not hold numbers.
     """
     for column in numbers:
-        if column not in NUMERIC:
-            raise unknown("column of numbers", column, NUMERIC)
-    if settings.group not in COLUMNS:
-        raise unknown("column", settings.group, COLUMNS)
+        if column not in numeric:
+            raise unknown("column of numbers", column, numeric)
+    if settings.group not in columns:
+        raise unknown("column", settings.group, columns)
 
 
 def gathered(*, table: RunTable, missing: Sequence[str], settings: Settings) -> Gathered:
@@ -95,6 +130,8 @@ def gathered(*, table: RunTable, missing: Sequence[str], settings: Settings) -> 
     if points.empty:
         states = table.runs["state"].value_counts()
         counted = ", ".join(f"{states[state]} {state}" for state in sorted(states.index)) or "no runs at all"
+        if table.noun != "runs":
+            raise UserError(f"of {len(table.runs)} rows none has finite positive numbers to fit; name other columns")
         raise UserError(
             f"no run of this study has finished ({counted}): `archscale sweep STUDY` runs it, then report again"
         )

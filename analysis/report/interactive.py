@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from analysis import formatting
 from analysis.report import series
+from analysis.report.curves import joined_curves
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
 from analysis.report.plots import parameter_label, x_label
-from analysis.report.style import styles
+from analysis.report.style import curve_opacity, styles
 from analysis.report.traces import (
     GREY,
     Figure,
@@ -86,7 +87,7 @@ def loss_figure(evidence: Evidence) -> Figure:
     # plotly does not wrap: a line has to fit a telephone.
     title = "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(x_label(evidence), 48))
     x_axis = log_axis(title, *data.x_limits)
-    y_axis = log_axis(COLUMNS[settings.y].label, *data.y_limits)
+    y_axis = log_axis(html.escape(evidence.column(settings.y).label), *data.y_limits)
     return plotly_figure(traces, x_axis, y_axis, shapes, notes)
 
 
@@ -99,8 +100,9 @@ def residual_figure(evidence: Evidence) -> Figure | None:
         run_trace(name, style[name], part.assign(residual=1e3 * part["residual"]), settings.x, "residual")
         for name, part in parts.items()
     ]
-    x_axis = new_axis(COLUMNS[settings.x].label) | {"type": "log", "dtick": 1, "exponentformat": "power"}
-    y_axis = new_axis("Measured − fitted (10⁻³ nats/token)") | {"zeroline": True, "zerolinecolor": GREY}
+    x_title, y_title = evidence.column(settings.x).label, f"Measured − fitted (10⁻³ {evidence.loss_unit})"
+    x_axis = new_axis(html.escape(x_title)) | {"type": "log", "dtick": 1, "exponentformat": "power"}
+    y_axis = new_axis(html.escape(y_title.replace(" )", ")"))) | {"zeroline": True, "zerolinecolor": GREY}
     return plotly_figure(traces, x_axis, y_axis)
 
 
@@ -122,47 +124,43 @@ def profile_figure(evidence: Evidence) -> Figure | None:
         {"text": level, "x": 1, "xref": "paper", "xanchor": "right", "y": height, "yanchor": "bottom"}
         for height in thresholds
     ]
-    x_axis = new_axis(parameter_label(evidence, next(iter(parts.values())).parameter))
+    x_axis = new_axis(html.escape(parameter_label(evidence, next(iter(parts.values())).parameter)))
     y_axis = new_axis("Rise of the sum of squares / s²") | {"range": [0, 2.2 * thresholds[-1]]}
     return plotly_figure(traces, x_axis, y_axis, [rule(y=height) for height in thresholds], notes)
 
 
 def training_figure(evidence: Gathered) -> Figure | None:
-    curves = series.training_curves(evidence)
+    """A trace for the runs of a group, with gaps; `meta` tells the page where each run begins and what it is."""
+    curves = joined_curves(evidence)
     if not curves:
         return None
     style = styles(evidence.labels)
-    rows = {row["run_id"]: row for row in evidence.table.records()}
     traces: list[Figure] = []
-    named: set[str] = set()
-    for run_id, part in curves.items():
-        row = rows[run_id]
-        name = evidence.label_of(row)
-        look, text = style[name], hover_text(row, name)
+    for part in curves:
+        look, name = style[part.label], html.escape(part.label)
+        texts = [hover_text(row, part.label) for row in part.runs]
+        anchors = [anchor(row["run_id"]) for row in part.runs]
         shared = {
-            "name": html.escape(name),
-            "legendgroup": html.escape(name),
-            "customdata": [anchor(run_id)] * len(part),
-            "hovertemplate": f"{text}<br>%{{x:.3s}} tokens: %{{y:.4f}}<extra></extra>",
+            "name": name,
+            "legendgroup": name,
+            "hovertemplate": "%{text}<br>%{x:.3s} tokens: %{y:.4f}<extra></extra>",
         }
-        line = {"color": look.color, "width": 1.2, "dash": "solid" if row["state"] == "finished" else "dot"}
+        line = {"color": look.color, "width": 1.2, "dash": "solid" if part.finished else "dot"}
         traces.append(
             shared
-            | {"mode": "lines", "line": line, "opacity": 0.6, "showlegend": False}
-            | {"x": numbers(part["tokens"]), "y": numbers(part["train_loss"])}
+            | {"mode": "lines", "line": line, "opacity": curve_opacity(len(part.runs)), "showlegend": False}
+            | {"meta": {"anchors": anchors, "texts": texts, "lengths": list(part.lengths)}}
+            | {"x": numbers(part.rows["tokens"]), "y": numbers(part.rows["train_loss"], digits=5)}
         )
-        measured = part.dropna(subset=["validation_loss"])
-        marker = {"color": look.color, "size": 5, "symbol": look.symbol}
+        measured, lengths = part.validated()
         traces.append(
             shared
-            | {"mode": "markers", "marker": marker, "showlegend": name not in named}
-            | {"x": numbers(measured["tokens"]), "y": numbers(measured["validation_loss"])}
+            | {"mode": "markers", "marker": {"color": look.color, "size": 5, "symbol": look.symbol}}
+            | {"meta": {"anchors": anchors, "texts": texts, "lengths": list(lengths)}}
+            | {"x": numbers(measured["tokens"]), "y": numbers(measured["validation_loss"], digits=5)}
         )
-        named.add(name)
     x_axis = new_axis("Tokens seen") | {"type": "log", "dtick": 1, "exponentformat": "power"}
-    figure = plotly_figure(traces, x_axis, new_axis("Loss (nats/token)"))
-    figure["layout"]["legend"]["itemsizing"] = "constant"
-    return figure
+    return plotly_figure(traces, x_axis, new_axis("Loss (nats/token)"))
 
 
 def throughput_figure(evidence: Gathered) -> Figure | None:

@@ -2,12 +2,14 @@
 
 import textwrap
 from functools import partial
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import formatting
 from analysis.report import series
+from analysis.report.curves import joined_curves
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
 from analysis.report.printing import (
@@ -23,8 +25,10 @@ from analysis.report.printing import (
     new_axes,
     plain,
 )
-from analysis.report.style import styles
+from analysis.report.style import curve_opacity, styles
 from analysis.table import COLUMNS
+
+_MOST_VECTOR_CURVES = 100
 
 
 def law_figures(evidence: Evidence) -> Drawers:
@@ -92,7 +96,7 @@ def loss_figure(evidence: Evidence) -> Figure:
     ]
     legend_inside(axes, handles, "lower left")
     axes.set_xlabel(plain(textwrap.fill(x_label(evidence), 100)))
-    axes.set_ylabel(COLUMNS[evidence.settings.y].label)
+    axes.set_ylabel(plain(evidence.column(evidence.settings.y).label))
     return figure
 
 
@@ -117,8 +121,8 @@ def residual_figure(evidence: Evidence) -> Figure | None:
             label=legend_name(str(name)),
         )
     legend_above(axes)
-    axes.set_xlabel(COLUMNS[evidence.settings.x].label)
-    axes.set_ylabel("Measured − fitted (10$^{-3}$ nats/token)")
+    axes.set_xlabel(plain(evidence.column(evidence.settings.x).label))
+    axes.set_ylabel(f"Measured − fitted (10$^{{-3}}$ {plain(evidence.loss_unit)})".replace(" )", ")"))
     return figure
 
 
@@ -159,22 +163,24 @@ def profile_figure(evidence: Evidence) -> Figure | None:
 
 
 def training_figure(evidence: Gathered) -> Figure | None:
-    curves = series.training_curves(evidence)
+    curves = joined_curves(evidence)
     if not curves:
         return None
-    style, rows = styles(evidence.labels), {row["run_id"]: row for row in evidence.table.records()}
+    style = styles(evidence.labels)
     figure, axes = new_axes(PAGE_INCHES, 3.2)
     axes.set_xscale("log")
-    for run_id, part in curves.items():
-        row = rows[run_id]
-        look = style[evidence.label_of(row)]
-        dashes = "-" if row["state"] == "finished" else (0, (2, 1.5))
-        axes.plot(part["tokens"], part["train_loss"], color=look.color, linewidth=0.7, alpha=0.55, linestyle=dashes)
-        measured = part.dropna(subset=["validation_loss"])
-        axes.plot(measured["tokens"], measured["validation_loss"], look.marker, color=look.color, markersize=2.2)
-    shown = sorted({evidence.label_of(rows[run_id]) for run_id in curves})
+    # A file of a thousand lines drawn one by one would be of many megabytes; text and axes stay vectors.
+    many = sum(len(part.runs) for part in curves) > _MOST_VECTOR_CURVES
+    for part in curves:
+        look, rows = style[part.label], part.rows
+        shared: dict[str, Any] = {"color": look.color, "rasterized": many}
+        dashes = "-" if part.finished else (0, (2, 1.5))
+        opacity = curve_opacity(len(part.runs))
+        axes.plot(rows["tokens"], rows["train_loss"], linewidth=0.7, alpha=opacity, linestyle=dashes, **shared)
+        axes.plot(rows["tokens"], rows["validation_loss"], look.marker, markersize=2.2, **shared)
     handles = [
-        Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=legend_name(n)) for n in shown
+        Line2D([], [], color=style[n].color, marker=style[n].marker, markersize=3, label=legend_name(n))
+        for n in dict.fromkeys(part.label for part in curves)
     ]
     legend_inside(axes, handles, "upper right")
     axes.set_xlabel("Tokens seen")
@@ -213,14 +219,13 @@ def throughput_figure(evidence: Gathered) -> Figure | None:
 
 def x_label(evidence: Evidence) -> str:
     """The x axis with the accounting beside it: two ways of counting FLOPs differ by more than two architectures do."""
-    column = COLUMNS[evidence.settings.x]
-    if evidence.settings.x != "compute":
-        return column.label
-    return f"{column.meaning} ({column.unit}, counted as {formatting.accounting(evidence.accounting)})"
+    column = evidence.column(evidence.settings.x)
+    return f"{column.meaning} ({column.unit}, {evidence.x_note})" if evidence.x_note else column.label
 
 
 def parameter_label(evidence: Evidence, parameter: str) -> str:
     found = next(p for p in evidence.law.parameters if p.name == parameter)
-    unit = {"y": COLUMNS[evidence.settings.y].unit, "x": COLUMNS[evidence.settings.x].unit}.get(found.unit, "")
+    units = {"y": evidence.loss_unit, "x": formatting.unit(evidence.column(evidence.settings.x).unit)}
+    unit = units.get(found.unit, "")
     label = found.label[0].upper() + found.label[1:]
     return f"{label} ({unit})" if unit else label

@@ -122,6 +122,9 @@ def legend_name(label: str) -> str:
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
+    """Laid out once for all formats: that takes as long as drawing."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     paths = [stem.with_suffix(f".{kind}") for kind in FORMATS]
     for path, kind in zip(paths, FORMATS, strict=True):
         figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=_METADATA[kind])

@@ -35,10 +35,13 @@ def shared_values(found: Gathered, columns: tuple[str, ...]) -> dict[str, Any]:
     """What fits.json says of the runs of any reading; `columns` are those of its points."""
     return {
         "flops_accounting": found.accounting,
-        "corpus_hash": str(found.points["corpus_hash"].iloc[0]),
+        "corpus_hash": corpus if isinstance(corpus := found.points["corpus_hash"].iloc[0], str) else None,
         "unigram_entropy": found.unigram_entropy,
         "groups": found.names,
-        "points": found.points[["run_id", "label", *columns]].to_dict("records"),
+        "points": [
+            {"run_id": row["run_id"], "label": row["label"]} | {found.table.given_name(c): row[c] for c in columns}
+            for row in found.points.to_dict("records")
+        ],
         "left_out": found.left_out,
         "missing": list(found.missing),
     }

@@ -87,8 +87,10 @@ def residuals(evidence: Evidence) -> dict[str, pd.DataFrame]:
     found = {}
     for name, fit in evidence.fits.items():
         part = evidence.points[evidence.points["label"] == name]
-        x, y = part[evidence.settings.x].to_numpy(dtype=float), part[evidence.settings.y].to_numpy(dtype=float)
-        found[name] = part.assign(residual=y - fit.predict(x))
+        inputs = list(evidence.settings.inputs) or evidence.settings.x
+        x, y = part[inputs].to_numpy(dtype=float), part[evidence.settings.y].to_numpy(dtype=float)
+        fitted = fit.predict(x)
+        found[name] = part.assign(fitted=fitted, residual=y - fitted)
     return found
 
 
@@ -111,21 +113,20 @@ def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
     return found
 
 
+@lru_cache(maxsize=1)
 def training_curves(evidence: Gathered) -> dict[str, pd.DataFrame]:
     """Run id → tokens, train_loss and validation_loss, averaged down to 300 rows a run and 30,000 in all."""
-    found = {}
     most = max(20, min(_ROWS_PER_RUN, _ROWS // max(len(evidence.table.runs), 1)))
-    for run_id, part in evidence.table.curves.groupby("run_id", sort=True):
-        rows = part.dropna(subset=["tokens"])
-        block = math.ceil(len(rows) / most)
-        columns = rows[["tokens", "train_loss", "validation_loss"]]
-        if block > 1:
-            columns = columns.groupby(np.arange(len(rows)) // block).agg(
-                {"tokens": "last", "train_loss": "mean", "validation_loss": "last"}
-            )
-        if len(columns):
-            found[str(run_id)] = columns.reset_index(drop=True)
-    return found
+    rows = evidence.table.curves.dropna(subset=["tokens"])
+    place, count = (rows.groupby("run_id")["tokens"].transform(how) for how in ("cumcount", "size"))
+    block = (place // np.ceil(count / most)).rename("block")
+    thinned = rows.groupby(["run_id", block], sort=True).agg(
+        {"tokens": "last", "train_loss": "mean", "validation_loss": "last"}
+    )
+    return {
+        str(run_id): part.reset_index(drop=True)
+        for run_id, part in thinned.reset_index("block", drop=True).groupby("run_id", sort=True)
+    }
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:

@@ -48,6 +48,16 @@ def ramp(values: Iterable[float]) -> dict[float, Style]:
     }
 
 
+def curve_opacity(curves: int) -> float:
+    """Of the lines of one group: fainter where many lie over one another."""
+    return max(0.25, 0.6 * min(1.0, (20 / max(curves, 1)) ** 0.5))
+
+
+def marker_share(points: int) -> float:
+    """By which markers shrink, as a share of their size, where a group has many of them."""
+    return max(0.5, min(1.0, (30 / max(points, 1)) ** 0.5))
+
+
 def _between(place: float) -> str:
     """The colour at `place` in 0 … 1 of the ramp, in straight lines between its stops."""
     step = min(int(place * (len(_RAMP) - 1)), len(_RAMP) - 2)

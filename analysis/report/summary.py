@@ -7,17 +7,16 @@ irreducible loss above all, is called extrapolated however small its p-value.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
 from analysis import formatting
 from analysis.compare import Comparison, LossGap
-from analysis.report import coverage, measured, sizes
+from analysis.report import coverage, fitted, limits, measured, sizes
 from analysis.report.evidence import Evidence
-from analysis.report.series import EXTRAPOLATION
-from analysis.table import COLUMNS
+from analysis.report.pairs import FEW, leader, limit_test, promise, told
+from analysis.report.ranking import ranked, ranking
+from analysis.report.sensitivity import hinges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +29,20 @@ class Summary:
     cannot_tell: tuple[str, ...]
     missing: tuple[str, ...]
     drift: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    hinges: tuple[str, ...] = ()
 
     def headed(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         parts = (
             ("What these runs establish", self.establishes),
             ("What is only extrapolated", self.extrapolates),
             ("What they cannot tell", self.cannot_tell),
+            ("What hangs on a single run", self.hinges),
             ("Missing or diverged", self.missing),
             ("Drift between runs", self.drift),
+            ("How to read the numbers", self.notes),
         )
         return tuple((heading, sentences) for heading, sentences in parts if sentences)
-
-
-# Up to so many groups every comparison gets its sentence; up to so many tests (one pair's) chance needs no warning.
-_FEW = 3
 
 
 def summarise(evidence: Evidence) -> Summary:
@@ -52,54 +51,67 @@ def summarise(evidence: Evidence) -> Summary:
         establishes=tuple(_established(evidence)) or ("Nothing yet: see what is missing.",),
         extrapolates=tuple(_extrapolated(evidence)) or ("Nothing: without a fit no curve leaves the measured range.",),
         cannot_tell=tuple(_open(evidence)) or ("Nothing that they were asked here.",),
-        missing=(*coverage.missing(evidence), *coverage.not_fitted(evidence))
-        or ("Nothing: every run of the study has finished and is in the fit.",),
+        missing=tuple(coverage.absent(evidence)),
         drift=tuple(coverage.drift(evidence)),
+        notes=tuple(evidence.table.notes),
+        hinges=tuple(hinges(evidence)),
     )
 
 
 def _headline(evidence: Evidence) -> str:
     points, y = evidence.points, evidence.settings.y
-    end = (
-        f"{formatting.scientific(float(points[evidence.settings.x].max()))} {COLUMNS[evidence.settings.x].unit}".strip()
-    )
+    end = evidence.place(float(points[evidence.settings.x].max()))
     if len(evidence.names) == 1:
         label = next(iter(evidence.names))
         highest, lowest = (formatting.loss(end) for end in (points[y].max(), points[y].min()))
         return (
             f"One {evidence.noun}, {label}, was measured up to {end}: its loss goes from {highest} to {lowest} "
-            "nats/token. There is nothing to compare it with."
+            f"{evidence.loss_unit}".rstrip()
+            + ". There is nothing to compare it with."
+        )
+    if ranks := ranking(evidence):
+        best, second = ranks[:2]
+        close = ", within seed spread" if second.within_seeds else ""
+        return (
+            f"{best.label} has the lowest measured loss of {len(ranks)} {evidence.noun}s at one scale, "
+            f"{formatting.small(second.gap)} below the next, {second.label}{close}."
         )
     side_by_side = measured.common_scales(evidence, list(evidence.names))
     if side_by_side.empty:
         return f"The {evidence.noun}s have no scale in common, so their runs cannot be compared one to one."
     losses, spent = (pd.DataFrame(side_by_side[column]) for column in (y, evidence.settings.x))
-    best = losses.idxmin(axis=1)
-    where = f"each of the {len(best)} common scales" if len(best) > 1 else "the one common scale"
-    if best.nunique() == 1:
-        what = COLUMNS[evidence.settings.x].meaning.lower()
+    best_at = losses.idxmin(axis=1)
+    where = f"each of the {len(best_at)} common scales" if len(best_at) > 1 else "the one common scale"
+    if best_at.nunique() == 1:
+        what = evidence.column(evidence.settings.x).phrase
         ratio = float((spent.max(axis=1) / spent.min(axis=1)).max())
         unequal = (
             f", though {what} there differs by a factor of up to {ratio:.2f}" if ratio > measured.SAME_COMPUTE else ""
         )
-        first = f"{best.iloc[0]} has the lowest measured loss at {where}{unequal}."
+        first = f"{best_at.iloc[0]} has the lowest measured loss at {where}{unequal}."
     else:
-        first = f"No {evidence.noun} has the lowest measured loss at {where}; at the largest it is {best.iloc[-1]}."
+        first = f"No {evidence.noun} has the lowest measured loss at {where}; at the largest it is {best_at.iloc[-1]}."
     return f"{first} {_beyond(evidence, end)}"
 
 
 def _beyond(evidence: Evidence, end: str) -> str:
-    limits = [item for item in _told(evidence) if isinstance(item, Comparison) and item.shared == ("C",)]
-    if not limits:
+    tests = [item for item in told(evidence) if isinstance(item, Comparison) and item.shared == ("C",)]
+    if not tests:
         return f"Beyond {end} nothing was measured."
-    told = [item for item in limits if item.distinguishable]
-    if told:
-        pairs = formatting.listed(f"{item.groups[0]} and {item.groups[1]}" for item in told)
+    low, first = promise(evidence), leader(evidence)
+    if low is not None and low != first and (test := limit_test(evidence, low, first)) and not test.distinguishable:
         return (
-            f"Beyond {end} nothing was measured; by extrapolation the irreducible losses of {pairs} differ "
-            f"(smallest p = {min(item.p_value for item in told):.2g})."
+            f"Beyond {end} nothing was measured: that the curve of {low} ends lower than that of {first} is an "
+            f"extrapolation, and these runs cannot tell whether it does (p = {test.p_value:.2g})."
         )
-    p_values = [item.p_value for item in limits if not math.isnan(item.p_value)]
+    differing = [item for item in tests if item.distinguishable]
+    if differing:
+        pairs_told = formatting.listed(f"{item.groups[0]} and {item.groups[1]}" for item in differing)
+        return (
+            f"Beyond {end} nothing was measured; by extrapolation the irreducible losses of {pairs_told} differ "
+            f"(smallest p = {min(item.p_value for item in differing):.2g})."
+        )
+    p_values = [item.p_value for item in tests if not math.isnan(item.p_value)]
     how = (
         f" (smallest p = {min(p_values):.2g})" if len(p_values) > 1 else f" (p = {p_values[0]:.2g})" if p_values else ""
     )
@@ -107,10 +119,14 @@ def _beyond(evidence: Evidence, end: str) -> str:
 
 
 def _established(evidence: Evidence) -> Iterator[str]:
-    for first, second in _pairs(evidence):
-        yield from measured.gap(evidence, first, second)
+    if ranking(evidence):
+        yield from ranked(evidence)
+    else:
+        yield from measured.gaps(evidence)
+    yield from measured.seeds(evidence)
     yield from measured.monotone(evidence)
-    for item in _told(evidence):
+    yield from fitted.told_apart(evidence)
+    for item in _tests(evidence):
         if item.distinguishable and not _leaves_the_data(item):
             yield formatting.polished(item.sentence)
     hits = [
@@ -127,54 +143,63 @@ def _established(evidence: Evidence) -> Iterator[str]:
 
 
 def _extrapolated(evidence: Evidence) -> Iterator[str]:
-    for label, fit in evidence.fits.items():
-        if "C" in fit.parameters and fit.degrees_of_freedom:
-            value, ends = fit.parameters["C"], fit.intervals["C"]
-            yield (
-                f"The irreducible loss of {label}, C = {formatting.estimate(value, ends.low, ends.high)} with "
-                f"{_level(evidence)} interval {formatting.interval(ends.low, ends.high)}: its lowest measured loss is "
-                f"{formatting.loss(float(fit.y.min()))}."
-            )
-    for item in _told(evidence):
+    yield from limits.limits(evidence)
+    for item in _tests(evidence):
         if item.distinguishable and _leaves_the_data(item):
             yield formatting.polished(item.sentence)
-    yield from _crossings(evidence)
-    for label, holdout in evidence.holdouts.items():
-        if holdout.inside is False and holdout.interval is not None:
-            yield (
-                f"{label}: the law misses its own largest run. Fitted to the smaller runs it predicts "
-                f"{formatting.loss(holdout.predicted)} "
-                f"{formatting.loss_interval(holdout.interval.low, holdout.interval.high)}, and "
-                f"{formatting.loss(holdout.actual)} was measured: distrust the curve beyond the data."
-            )
+    yield from limits.crossings(evidence)
+    yield from limits.misses(evidence)
 
 
 def _open(evidence: Evidence) -> Iterator[str]:
     yield from sizes.unequal(evidence)
-    if evidence.not_compared:
+    if evidence.not_compared and not ranking(evidence):
         yield f"How the groups compare: {evidence.not_compared}."
-    told = _told(evidence)
-    for item in told:
-        if not item.distinguishable:
-            yield formatting.polished(item.sentence)
-    if len(told) < len(evidence.comparisons):
-        yield f"{len(evidence.comparisons) - len(told)} more comparisons are in the table below."
+    yield from _untold(evidence)
+    yield from fitted.not_told_apart(evidence)
+    if len(told(evidence)) < len(evidence.comparisons):
+        yield f"{len(evidence.comparisons) - len(told(evidence))} more comparisons are in the table below."
     tests = sum(isinstance(item, Comparison) and item.distinguishable is not None for item in evidence.comparisons)
-    if tests > _FEW:
+    if tests > FEW:
         chance = formatting.general(tests * (1 - evidence.settings.level), 1)
         yield (
             f"Which of the small p-values are luck: these are {tests} tests without correction for their number, and "
             f"about {chance} of them would come out significant if nothing differed."
         )
     said: dict[str, list[str]] = {}
-    for label, note in _weak_points(evidence):
+    for label, note in weak_points(evidence):
         said.setdefault(note, []).append(label)
     for note, labels in said.items():
         yield f"{formatting.listed(labels)}: {note}."
     yield from _design_gaps(evidence)
 
 
-def _weak_points(evidence: Evidence) -> Iterator[tuple[str, str]]:
+def _untold(evidence: Evidence) -> Iterator[str]:
+    """Tests that find no difference; of many groups those of one limit against the others share a sentence."""
+    untold = [item for item in _tests(evidence) if not item.distinguishable]
+    if len(evidence.names) <= FEW:
+        yield from (formatting.polished(item.sentence) for item in untold)
+        return
+    items = [item for item in untold if isinstance(item, Comparison)]
+    for one in dict.fromkeys([leader(evidence), promise(evidence)]):
+        mine = [item for item in items if one in item.groups and not math.isnan(item.p_value)]
+        items = [item for item in items if item not in mine]
+        if mine:
+            others = formatting.listed(
+                f"{item.groups[1 - item.groups.index(one)]} (p = {item.p_value:.2g})" for item in mine
+            )
+            yield f"These runs cannot tell whether the irreducible loss C of {one} differs from that of {others}."
+    rest: list[Comparison | LossGap] = [*items, *(item for item in untold if isinstance(item, LossGap))]
+    yield from dict.fromkeys(formatting.polished(item.sentence) for item in rest)
+
+
+def _tests(evidence: Evidence) -> list[Comparison | LossGap]:
+    """What is told of the comparisons; a gap at the largest scale is told with those at the others where it can."""
+    gaps = fitted.fitted_gaps(evidence)
+    return [item for item in told(evidence) if isinstance(item, Comparison) or not gaps.get(item.groups)]
+
+
+def weak_points(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """Label and note; a note that several groups share is written once.
 
     An amplitude whose unit depends on x is left out: it is the reducible loss at x = 1, which nobody asks for.
@@ -211,8 +236,8 @@ _VERDICTS = {
 
 def _design_gaps(evidence: Evidence) -> Iterator[str]:
     points = evidence.points
-    repeats = points.groupby(["label", "depth", "width", "tokens"]).size()
-    if (repeats == 1).all():
+    cell = ["label", "depth", "width", "tokens"] if evidence.table.noun == "runs" else ["label", evidence.settings.x]
+    if (points.groupby(cell).size() == 1).all():
         yield (
             "How far apart two seeds of one cell lie: every cell has one run, so a small gap may be no more than that "
             "noise."
@@ -223,43 +248,6 @@ def _design_gaps(evidence: Evidence) -> Iterator[str]:
             f"What more tokens or more parameters would each bring: all runs have about {ratio.median():.2g} tokens "
             "per parameter, and only the two growing together was measured."
         )
-
-
-def _crossings(evidence: Evidence) -> Iterator[str]:
-    """Where two fitted curves cross beyond the largest run, inside the range that is drawn."""
-    if not evidence.fits:
-        return
-    end = float(evidence.points[evidence.settings.x].max())
-    grid = np.geomspace(end, end * EXTRAPOLATION, 400)
-    what = COLUMNS[evidence.settings.x].meaning.lower()
-    for first, second in _pairs(evidence):
-        if not {first, second} <= evidence.fits.keys():
-            continue
-        gap = evidence.fits[first].predict(grid) - evidence.fits[second].predict(grid)
-        turns = np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0)
-        if turns.size:
-            at = float(grid[turns[0]])
-            yield (
-                f"The fitted curves of {first} and {second} cross at a {what} of about {formatting.scientific(at)}, "
-                f"{at / end:.2g} times the largest run: no run has measured which is lower there."
-            )
-
-
-def _pairs(evidence: Evidence) -> list[tuple[str, str]]:
-    """All pairs of up to three groups; of more, each group against the one with the lowest measured loss."""
-    labels = sorted(evidence.names)
-    if len(labels) <= _FEW:
-        return list(combinations(labels, 2))
-    points = evidence.points
-    best = str(points["label"].iloc[int(points[evidence.settings.y].argmin())])
-    return [(min(best, label), max(best, label)) for label in labels if label != best]
-
-
-def _told(evidence: Evidence) -> list[Comparison | LossGap]:
-    """All comparisons of up to three groups; of more, the limits and the gaps of the pairs above."""
-    pairs, few = _pairs(evidence), len(evidence.names) <= _FEW
-    main = [item for item in evidence.comparisons if few or isinstance(item, LossGap) or item.shared == ("C",)]
-    return [item for item in main if item.groups in pairs]
 
 
 def _leaves_the_data(item: Comparison | LossGap) -> bool:

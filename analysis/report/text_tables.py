@@ -9,6 +9,8 @@ from analysis import formatting
 from analysis.compare import Comparison, LossGap
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
+from analysis.report.ranking import ranking
+from analysis.solve.losses import Loss
 from analysis.table import COLUMNS
 
 
@@ -39,11 +41,32 @@ def markdown_text(text: str) -> str:
 def tables_of(evidence: Evidence) -> dict[str, TextTable]:
     """By heading, those that have a row."""
     tables = {
+        "Ranking": TextTable(headers=(), rows=()) if evidence.settings.inputs else ranking_table(evidence),
         "Fits": fit_table(evidence),
         "Comparisons": comparison_table(evidence),
         "Largest run held out": holdout_table(evidence),
     }
     return {heading: table for heading, table in tables.items() if table.rows}
+
+
+def ranking_table(evidence: Evidence) -> TextTable:
+    """Of groups that were measured at one scale alone; without rows for any others."""
+    answers = {True: "yes", False: "no", None: formatting.MISSING}
+    rows = tuple(
+        (
+            str(place),
+            rank.label,
+            evidence.number(rank.x),
+            formatting.loss(rank.loss),
+            "" if place == 1 else f"+{formatting.small(rank.gap)}",
+            str(rank.runs),
+            answers[rank.within_seeds],
+        )
+        for place, rank in enumerate(ranking(evidence), start=1)
+    )
+    scale, loss = (evidence.column(name).label for name in (evidence.settings.x, evidence.settings.y))
+    headers = ("Rank", _noun(evidence), scale, loss, "Above the best", "Runs", "Within seed spread")
+    return TextTable(headers=headers, rows=rows, numeric=frozenset({"Rank", scale, loss, "Above the best", "Runs"}))
 
 
 def fit_table(evidence: Evidence) -> TextTable:
@@ -62,7 +85,9 @@ def fit_table(evidence: Evidence) -> TextTable:
         cells += [formatting.residual_std(fit.residual_std), str(fit.n), str(fit.degrees_of_freedom)]
         rows.append(tuple(cells))
     headers = [f"{name} [{100 * evidence.settings.level:g} %]" for name in names]
-    figures = (f"Residual std ({COLUMNS[evidence.settings.y].unit})", "Points", "Degrees of freedom")
+    unit = "of ln loss" if Loss.parse(evidence.settings.loss).logarithmic else evidence.loss_unit
+    spread = f"Residual std ({unit})" if unit else "Residual std"
+    figures = (spread, "Points", "Degrees of freedom")
     return TextTable(headers=(_noun(evidence), *headers, *figures), rows=tuple(rows), numeric=frozenset(figures))
 
 
@@ -91,7 +116,7 @@ def holdout_table(evidence: Evidence) -> TextTable:
         rows.append(
             (
                 label,
-                formatting.scientific(item.x) if evidence.settings.x == "compute" else formatting.count(item.x),
+                evidence.number(item.x),
                 formatting.loss(item.predicted),
                 formatting.MISSING if ends is None else formatting.loss_interval(ends.low, ends.high),
                 formatting.loss(item.actual),
@@ -113,7 +138,20 @@ def holdout_table(evidence: Evidence) -> TextTable:
 
 
 def run_table(found: Gathered, more: Sequence[str] = ()) -> TextTable:
-    """Every run of the study in one line each, finished or not; `more` are columns of numbers beside the usual ones."""
+    """Every run of the study in one line each, finished or not; `more` are columns of numbers beside the usual ones.
+
+    The points of a table have its own columns instead.
+    """
+    records = found.table.records()
+    if records and "details" in records[0]:
+        labels = tuple(label for label, _ in records[0]["details"])
+        return TextTable(
+            headers=("Row", *labels, "In the fits"),
+            rows=tuple(
+                (row["run_id"], *(text for _, text in row["details"]), found.left_out.get(row["run_id"], "yes"))
+                for row in records
+            ),
+        )
 
     def of_column(name: str) -> Callable[[dict[str, object]], str]:
         return lambda row: formatting.short(_float(row[name]))
@@ -129,7 +167,7 @@ def run_table(found: Gathered, more: Sequence[str] = ()) -> TextTable:
         "State": lambda row: str(row["state"]),
         "Commit": lambda row: commit_text(row),
     }
-    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in found.table.records())
+    cells = tuple(tuple(cell(row) for cell in columns.values()) for row in records)
     return TextTable(headers=tuple(columns), rows=cells, numeric=frozenset(list(columns)[1:-2]))
 
 
@@ -142,14 +180,13 @@ def commit_text(row: dict[str, object]) -> str:
 
 
 def _gap_cells(item: LossGap, evidence: Evidence) -> Sequence[str]:
-    at = formatting.scientific(item.x) if evidence.settings.x == "compute" else formatting.count(item.x)
     low, high = item.interval.low, item.interval.high
     ends = ", ".join(formatting.signed_loss(end) if formatting.is_number(end) else "∞" for end in (low, high))
     where = ", extrapolated" if item.extrapolated else ""
     bounded = formatting.is_number(low) and formatting.is_number(high)
     span = f" [{ends}]" if bounded else ", no interval"
     return (
-        f"fitted loss at {at} {_unit(evidence)}{where}",
+        f"fitted loss at {evidence.place(item.x)}{where}",
         f"{formatting.signed_loss(item.gap)}{span}",
         formatting.MISSING,
     )
@@ -160,8 +197,8 @@ def _noun(evidence: Evidence) -> str:
 
 
 def _unit(evidence: Evidence) -> str:
-    column = COLUMNS[evidence.settings.x]
-    return column.unit or column.meaning.lower()
+    column = evidence.column(evidence.settings.x)
+    return formatting.unit(column.unit) or column.phrase
 
 
 def _p_value(value: float) -> str:

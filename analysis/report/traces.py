@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis import formatting
 from analysis.report import series
-from analysis.report.style import Style
+from analysis.report.style import Style, marker_share
 from analysis.table import records_of
 
 Figure = dict[str, Any]
@@ -25,7 +25,10 @@ def anchor(run_id: str) -> str:
 
 
 def hover_text(row: dict[str, Any], label: str) -> str:
-    """Run id, parameters, tokens, loss and commit, one a line, escaped."""
+    """Run id, parameters, tokens, loss and commit, one a line, escaped; of a table's point its own columns."""
+    if "details" in row:
+        own = [f"{html.escape(name)}: {html.escape(text)}" for name, text in row["details"]]
+        return "<br>".join([f"<b>{html.escape(label)}</b>", html.escape(str(row["run_id"])), *own])
     commit = str(row["git_commit"])[:10] if isinstance(row["git_commit"], str) else "no commit"
     lines = (
         f"<b>{html.escape(label)}</b>, depth {row['depth']}, width {row['width']}",
@@ -38,14 +41,19 @@ def hover_text(row: dict[str, Any], label: str) -> str:
 
 
 def run_trace(name: str, look: Style, rows: pd.DataFrame, x: str, y: str) -> Figure:
-    """One marker a run, joined by a thin line."""
+    """One marker a run, joined by a thin line where no two runs stand at the same x."""
     records = records_of(rows)
     return {
-        "mode": "lines+markers",
+        "mode": "lines+markers" if rows[x].is_unique else "markers",
         "name": html.escape(name),
         "legendgroup": html.escape(name),
         "line": {"color": look.color, "width": 1},
-        "marker": {"color": look.color, "symbol": look.symbol, "size": 10, "line": {"width": 1}},
+        "marker": {
+            "color": look.color,
+            "symbol": look.symbol,
+            "size": round(10 * marker_share(len(rows)), 1),
+            "line": {"width": 1},
+        },
         "x": numbers(rows[x]),
         "y": numbers(rows[y]),
         "text": [hover_text(row, name) for row in records],
@@ -67,8 +75,7 @@ def plotly_figure(
         "yaxis": y_axis,
         "shapes": shapes or [],
         "annotations": [small | note for note in notes or []],
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 64, "r": 12, "t": 36, "b": 52},
+        "margin": {"l": 64, "r": 12, "t": 12, "b": 52},
         "hovermode": "closest",
     }
     return {"data": [{"type": "scatter"} | trace for trace in traces], "layout": layout}
@@ -95,6 +102,12 @@ def rule(*, x: float | None = None, y: float | None = None) -> Figure:
     return line | {"y0": y, "y1": y, "x0": 0, "x1": 1, "xref": "paper"}
 
 
-def numbers(values: Any) -> list[float | None]:
+def numbers(values: Any, digits: int = 7) -> list[float | None]:
     """Seven digits are more than a screen shows; JSON has no NaN."""
-    return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values]
+    return [_shortest(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]
+
+
+def _shortest(text: str) -> float:
+    """A whole number stays one: JSON writes 65536 in fewer characters than 65536.0."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value

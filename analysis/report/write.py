@@ -1,6 +1,6 @@
 """The report of a study: one self-contained page, its Markdown twin, the numbers as JSON and CSV, figures for print.
 
-    report.html  report.md  fits.json  runs.csv  figures/*.{png,svg,pdf}
+    report.html  report.md  fits.json  runs.csv (of a table: points.csv)  figures/*.{png,svg,pdf}
 
 No file holds the time at which it was written: the same runs give the same bytes.
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.points import PointTable
 from analysis.report import text_tables
 from analysis.report.evaluation import gather_evaluation
 from analysis.report.evaluation_report import evaluation_reading
@@ -18,6 +19,7 @@ from analysis.report.evidence import gather
 from analysis.report.gathered import Settings
 from analysis.report.law_report import law_reading
 from analysis.report.page import html_document
+from analysis.report.point_rows import PointRows
 from analysis.report.printing import write_figures
 from analysis.report.reading import Reading
 from analysis.report.transfer import gather_transfer
@@ -51,12 +53,30 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     header = {"name": name, "title": title or name, "question": question}
     drawn = write_figures(reading.printed, out / "figures")
-    table.runs.to_csv(out / "runs.csv", index=False)
+    table.listing.to_csv(out / f"{table.noun}.csv", index=False)
     write_atomically(out / "fits.json", json_document(header, reading))
     write_atomically(out / "report.md", markdown_document(header, reading, list(drawn)))
     path = out / "report.html"
     write_atomically(path, html_document(header, reading))
     return path
+
+
+def write_table_report(points: PointTable, settings: FitSettings, out: Path) -> Path:
+    """The report of any table: as `write_report`, with its points for runs; `settings` name its columns.
+
+    Raises:
+        UserError: for a column that the table does not have or that holds no numbers.
+    """
+    rows, inside = PointRows.of(points, settings)
+    return write_report(
+        name=points.name,
+        title=points.title or points.name,
+        question=points.question,
+        table=rows,
+        missing=[],
+        settings=inside,
+        out=out,
+    )
 
 
 def read(*, table: RunTable, missing: Sequence[str], settings: Settings) -> Reading:
@@ -84,7 +104,8 @@ def markdown_document(header: dict[str, str], reading: Reading, figures: Sequenc
         parts += [f"![{figure}](figures/{figure}.png)", text(reading.captions[figure])]
     for heading, table in reading.tables.items():
         parts += [f"## {heading}", table.markdown()]
-    parts += ["## Runs", text_tables.run_table(reading.runs, reading.run_columns).markdown()]
+    listed = text_tables.run_table(reading.runs, reading.run_columns)
+    parts += [f"## {reading.runs.table.noun.capitalize()}", listed.markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

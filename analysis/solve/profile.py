@@ -10,12 +10,10 @@ the m of z = 1, with O + W·(g − m)² for O, are the ends of their interval.
 Shapes: V quantities, M = 2·V rows (a side each), Q parameters.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from analysis.solve.newton import newton
 from analysis.solve.objective import Objective
@@ -256,32 +254,3 @@ def slopes(quantity: Quantity, q: np.ndarray, which: np.ndarray) -> np.ndarray:
     shifts = np.eye(q.shape[-1]) * step[:, None, :]
     ahead, behind = quantity(q[:, None] + shifts, which), quantity(q[:, None] - shifts, which)
     return np.asarray((ahead - behind) / (2 * step))
-
-
-def robust_limit(objective: Objective, q: np.ndarray, *, degrees_of_freedom: int, level: float, floor: float) -> float:
-    """T at a level of confidence for a loss that is not least squares: O + ½·λ·F₁,ν(level)."""
-    quantile = float(stats.f.ppf(level, 1, degrees_of_freedom))
-    scale = robust_scale(objective, q, degrees_of_freedom)
-    return float(objective.value(q[None])[0]) + max(0.5 * scale, floor / degrees_of_freedom) * quantile
-
-
-def robust_scale(objective: Objective, q: np.ndarray, degrees_of_freedom: int) -> float:
-    """λ: what O rises by, on average and twice over, for each parameter that is fitted without need.
-
-        λ = (Σ w ρ′² / ν) / mean ρ″        2·(O_reduced − O) / λ  ~  F(1, ν)  about
-
-    For least squares λ = 2s². Schrader & Hettmansperger 1980 (Biometrika 67, 93). Where ρ has corners, mean ρ″ is
-    what the density of residuals near 0 makes of it, from the central residuals (Siddiqui 1960).
-    """
-    r, loss = objective.residual(q), objective.loss
-    weights = np.ones(r.size) if objective.weights is None else objective.weights
-    squares = float((weights * np.square(loss.slope(r))).sum()) / degrees_of_freedom
-    curvature = float((weights * loss.curvature(r)).mean())
-    inside = r.size if loss.kind == "ls" else int((np.abs(r) <= loss.delta).sum()) if loss.kind == "huber" else 0
-    if inside < max(8, 0.15 * r.size):
-        # About n^(2/3) central residuals, and no fewer than 8: few enough to see the peak, enough to count.
-        share = min(1.0, max(r.size ** (-1 / 3), 8 / r.size))
-        width = float(np.quantile(np.abs(r), share))
-        jump = 1.0 if loss.kind == "lad" else loss.delta
-        curvature = jump * share / width if width > 0 else math.inf
-    return squares / curvature if curvature > 0 else math.inf

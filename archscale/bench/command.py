@@ -101,3 +101,19 @@ def bench_memory(
         print_json(memory_json(rows))
         return
     console().print(memory_table(rows))
+
+
+@bench_app.command("report")
+def bench_report_speed(
+    runs: Annotated[int, typer.Option(min=5, help="Runs of the study that is reported.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Time the report of a large study: reading its runs, reading the cached table, and opening the page."""
+    from archscale.bench.report import bench_report
+    from archscale.bench.tables import report_speed_table
+
+    found = bench_report(runs)
+    if as_json:
+        print_json([asdict(row) for row in found])
+        return
+    console().print(report_speed_table(found))

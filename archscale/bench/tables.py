@@ -9,6 +9,7 @@ from rich.table import Table
 
 from archscale.bench.memory import MemoryRow
 from archscale.bench.plan import PlanTime
+from archscale.bench.report import ReportTime
 from archscale.bench.train import TrainReport
 from archscale.identity import short_count
 
@@ -60,6 +61,16 @@ def plan_speed_table(rows: Sequence[PlanTime]) -> Table:
             f"{row.processor_seconds:.1f}",
             f"{row.peak_bytes / 1e6:.0f}",
         )
+    return table
+
+
+def report_speed_table(rows: Sequence[ReportTime]) -> Table:
+    table = _table("the report of a large study, of made-up runs; the page in headless Chromium")
+    for heading in ("read from", "runs", "seconds", "page\nMB", "page opens\nin seconds"):
+        table.add_column(heading, justify="left" if heading == "read from" else "right", no_wrap=True)
+    for row in rows:
+        opens = "no browser" if row.open_seconds is None else f"{row.open_seconds:.1f}"
+        table.add_row(row.read, str(row.runs), f"{row.seconds:.1f}", f"{row.page_bytes / 1e6:.1f}", opens)
     return table
 
 

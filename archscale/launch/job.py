@@ -18,7 +18,7 @@ from pathlib import Path
 from archscale.launch.claim import HELD_BY_ANOTHER, Claim, claim
 from archscale.registry import UserError
 from archscale.runlog.directory import Failure, Result, RunDirectory, Status
-from archscale.runlog.files import write_atomically
+from archscale.runlog.files import write_atomically, write_json
 from archscale.runlog.metrics import MetricsFile
 from archscale.runlog.progress import Progress
 from archscale.runlog.provenance import write_provenance
@@ -108,6 +108,8 @@ def _train(taken: Claim, should_stop: Callable[[], bool], progress: Progress) ->
             directory=taken.path,
         ) as wandb,
     ):
+        if wandb.url:
+            write_json(taken.path / "wandb.json", {"page": wandb.url})
 
         def log(row: Mapping[str, float | int]) -> None:
             metrics.append(row)

@@ -11,7 +11,8 @@
         cancelled              while it is there, sweeps under way do not start the run again
         launch.log             what a process said before it had an attempt to log to
         attempts/<N>/          lock.json (who holds the run), heartbeat.json (progress, a row a second),
-                               verdict.json, provenance.json, diff.patch, packages.txt, log.txt, wandb/
+                               verdict.json, provenance.json, diff.patch, packages.txt, log.txt, wandb/,
+                               wandb.json (the address of its page at W&B, where it is logged online)
 
 `attempts/<N>` is the claim on the run: see launch/claim.py.
 """
@@ -92,6 +93,23 @@ class RunDirectory:
         """The log of the newest attempt that has one, else that of the launch."""
         logs = [self.attempt_path(number) / "log.txt" for number in reversed(self.attempts())]
         return next((path for path in [*logs, self.path / "launch.log"] if path.exists()), None)
+
+    def wandb_folders(self) -> list[Path]:
+        """What wandb wrote, a folder an attempt and mode, oldest attempt first."""
+        return [
+            folder
+            for number in self.attempts()
+            for folder in sorted((self.attempt_path(number) / "wandb").glob("*run-*"))
+            if folder.is_dir()
+        ]
+
+    def wandb_page(self) -> str | None:
+        """The address of the run's page at W&B, of the newest attempt that was logged online."""
+        for number in reversed(self.attempts()):
+            values = read_json(self.attempt_path(number) / "wandb.json")
+            if values is not None:
+                return str(values.get("page", ""))
+        return None
 
     def create(self, spec: RunSpec) -> None:
         """Freeze `spec` here; a spec already frozen stays as it is, whatever the YAML says now."""

@@ -10,13 +10,20 @@ from archscale.spec.base import STRICT
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FitSettings:
-    """A law of analysis/laws.py over two columns of the run table, one fit a group."""
+    """A law of analysis/laws over columns of the run table, one fit a group.
+
+    `inputs` are the columns of a law of several inputs, in its order; such a law is not drawn along `x`. `loss` and
+    `interval` are as in `archscale fit`.
+    """
 
     law: str = "power_offset"
     x: str = "compute"
     y: str = "validation_loss"
     group: str = "architecture"
     level: float = 0.95
+    inputs: tuple[str, ...] = ()
+    loss: str = "ls"
+    interval: str = "profile"
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.level < 1:
