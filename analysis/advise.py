@@ -69,7 +69,7 @@ class Advice:
 class Advised:
     """`now` is the interval of the quantity by group (of the pair under "a − b"); `advice` has the best gain first.
 
-    `degrees_of_freedom`, by group, is what the noise is known from: all ratios lean on it.
+    `degrees_of_freedom`, by the same names, is what the noise is known from: all ratios lean on it.
     """
 
     quantity: Quantity
@@ -172,6 +172,8 @@ def advise(
         advice.append(Advice(candidate=candidate, width=width, ratio=ratio, gain=(1 - ratio) / candidate.cost))
     advice.sort(key=lambda item: (-item.gain, item.candidate.cost, item.candidate.label))
     dof = {name: item.degrees_of_freedom for name, item in fits.items()}
+    if quantity.kind == "gap":
+        dof = {" − ".join(chosen): sum(dof.values())}
     return Advised(quantity=quantity, now=now, degrees_of_freedom=dof, advice=tuple(advice), level=level)
 
 

@@ -240,7 +240,7 @@ class _State:
 
     def _test(self, label: str, key: tuple[tuple[str, str], str], after: Comparison) -> Shift:
         before = self.tests[key]
-        what = f"p that {key[1]} of {key[0][0]} and {key[0][1]} is equal"
+        what = f"p of equal {key[1]} in {key[0][0]} and {key[0][1]}"
         said = _ANSWERS[before.distinguishable], _ANSWERS[after.distinguishable]
         return _shift(label, what, before.p_value, after.p_value, (math.nan, math.nan), said)
 
@@ -295,11 +295,12 @@ def _shift(
 
 
 def _most_influential(rows: Sequence[Shift]) -> Shift | None:
-    """The largest shift, of what changes a conclusion where anything does."""
+    """The largest shift; where all stay below one half width, the largest of what changes a conclusion, if any does."""
     measured = [row for row in rows if not math.isnan(row.shift)]
     changing = {row.left_out for row in rows if row.conclusion_changes}
-    chosen = [row for row in measured if row.left_out in changing] or measured
-    return max(chosen, key=lambda row: row.shift, default=None)
+    if not any(row.shift > 1 for row in measured):
+        measured = [row for row in measured if row.left_out in changing] or measured
+    return max(measured, key=lambda row: row.shift, default=None)
 
 
 def _shown(value: float | str) -> str:

@@ -1,7 +1,7 @@
 """What stands under each figure of a report, on the page and in Markdown alike."""
 
 from analysis import formatting
-from analysis.report import series
+from analysis.report import checks, series
 from analysis.report.evidence import Evidence
 
 CAPTIONS = {
@@ -12,6 +12,8 @@ CAPTIONS = {
     "variance. The {level} interval is where a curve lies below the dotted line.",
     "training": "Training loss (lines) and validation loss (markers). Dotted lines are runs that did not finish.",
     "throughput": "Training throughput of the finished runs, on the machines that ran them.",
+    "cost": "Training of all runs that have a result, diverged ones included, one piece a run where there are few: "
+    "the time that it took on the machines that ran it, or compute where no time was recorded.",
 }
 
 
@@ -21,6 +23,9 @@ def captions_of(evidence: Evidence) -> dict[str, str]:
     parameter = next((part.parameter for part in series.profiles(evidence).values()), "")
     point = "finished run" if evidence.table.noun == "runs" else "point of the table"
     captions = {name: text.format(level=level, parameter=parameter, point=point) for name, text in CAPTIONS.items()}
+    for name in series.other_parameters(evidence):
+        captions[f"profiles-{name}"] = CAPTIONS["profiles"].format(level=level, parameter=name)
+    captions |= checks.captions(evidence)
     data = series.loss_series(evidence)
     if not evidence.fits:
         captions["loss"] = f"Each marker is a {point}. There are too few for a fit."

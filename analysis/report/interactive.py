@@ -3,14 +3,16 @@
 import html
 import math
 import textwrap
-from collections.abc import Callable
 
 from analysis import formatting
 from analysis.report import series
+from analysis.report.checks import forests
+from analysis.report.cost import cost_specification
 from analysis.report.curves import joined_curves
 from analysis.report.evidence import Evidence
+from analysis.report.forest import forest_specification
 from analysis.report.gathered import Gathered
-from analysis.report.plots import parameter_label, x_label
+from analysis.report.plots import parameter_label, spans_decades, x_label
 from analysis.report.style import curve_opacity, styles
 from analysis.report.traces import (
     GREY,
@@ -29,14 +31,17 @@ from analysis.table import COLUMNS
 
 def figures(evidence: Evidence) -> dict[str, Figure]:
     """Figure name → {data, layout} in strict JSON types, for every figure the evidence supports."""
-    makers: dict[str, Callable[[Evidence], Figure | None]] = {
-        "loss": loss_figure,
-        "residuals": residual_figure,
-        "profiles": profile_figure,
-        "training": training_figure,
-        "throughput": throughput_figure,
+    style = styles(evidence.labels)
+    made: dict[str, Figure | None] = {
+        "loss": loss_figure(evidence),
+        "residuals": residual_figure(evidence),
+        "profiles": profile_figure(evidence),
+        **{f"profiles-{name}": profile_figure(evidence, name) for name in series.other_parameters(evidence)},
+        **{name: forest_specification(forest, style) for name, forest in forests(evidence).items()},
+        "training": training_figure(evidence),
+        "throughput": throughput_figure(evidence),
+        "cost": cost_specification(evidence),
     }
-    made = {name: make(evidence) for name, make in makers.items()}
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
@@ -106,8 +111,8 @@ def residual_figure(evidence: Evidence) -> Figure | None:
     return plotly_figure(traces, x_axis, y_axis)
 
 
-def profile_figure(evidence: Evidence) -> Figure | None:
-    parts = series.profiles(evidence)
+def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
+    parts = series.profiles(evidence, parameter)
     if not parts:
         return None
     style = styles(evidence.labels)
@@ -115,7 +120,8 @@ def profile_figure(evidence: Evidence) -> Figure | None:
     for name, part in parts.items():
         hover = f"{html.escape(name)}<br>{part.parameter} = %{{x:.4f}}<br>rise %{{y:.3g}}<extra></extra>"
         traces.append(
-            {"mode": "lines", "name": html.escape(name), "line": {"color": style[name].color, "width": 2}}
+            {"mode": "lines", "name": html.escape(name), "legendgroup": html.escape(name)}
+            | {"line": {"color": style[name].color, "width": 2}}
             | {"x": numbers(part.values), "y": numbers(part.rise), "hovertemplate": hover}
         )
     thresholds = sorted({part.threshold for part in parts.values()})
@@ -125,6 +131,8 @@ def profile_figure(evidence: Evidence) -> Figure | None:
         for height in thresholds
     ]
     x_axis = new_axis(html.escape(parameter_label(evidence, next(iter(parts.values())).parameter)))
+    if spans_decades(parts.values()):
+        x_axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
     y_axis = new_axis("Rise of the sum of squares / s²") | {"range": [0, 2.2 * thresholds[-1]]}
     return plotly_figure(traces, x_axis, y_axis, [rule(y=height) for height in thresholds], notes)
 

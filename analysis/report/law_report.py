@@ -7,6 +7,7 @@ from analysis import formatting
 from analysis.compare import Comparison
 from analysis.report import interactive, plots
 from analysis.report.captions import captions_of, joint_captions
+from analysis.report.checks import leverages
 from analysis.report.evidence import Evidence
 from analysis.report.fitted import fitted_gaps
 from analysis.report.joint_figures import joint_drawers, joint_interactive
@@ -94,6 +95,7 @@ def _values(evidence: Evidence, summary: Summary) -> dict[str, Any]:
         "seed_spread": asdict(spread) if spread else None,
         "size_differences": [asdict(item) for item in compared_sizes(evidence)],
         "holdouts": {label: asdict(item) for label, item in evidence.holdouts.items()},
+        "leverage": [asdict(one) for one in leverages(evidence)],
         "influence": [asdict(one) for one in influences(evidence)],
         "summary": asdict(summary),
     }

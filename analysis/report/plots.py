@@ -1,6 +1,7 @@
 """Static figures of a study: losses under a law, and what every study has, training curves and throughput."""
 
 import textwrap
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,11 @@ from matplotlib.lines import Line2D
 
 from analysis import formatting
 from analysis.report import series
+from analysis.report.checks import forests
+from analysis.report.cost import cost_figure
 from analysis.report.curves import joined_curves
 from analysis.report.evidence import Evidence
+from analysis.report.forest import forest_figure
 from analysis.report.gathered import Gathered
 from analysis.report.printing import (
     COLUMN_INCHES,
@@ -32,12 +36,16 @@ _MOST_VECTOR_CURVES = 100
 
 
 def law_figures(evidence: Evidence) -> Drawers:
+    style = styles(evidence.labels)
     return {
         "loss": partial(loss_figure, evidence),
         "residuals": partial(residual_figure, evidence),
         "profiles": partial(profile_figure, evidence),
+        **{f"profiles-{name}": partial(profile_figure, evidence, name) for name in series.other_parameters(evidence)},
+        **{name: partial(forest_figure, forest, style) for name, forest in forests(evidence).items()},
         "training": partial(training_figure, evidence),
         "throughput": partial(throughput_figure, evidence),
+        "cost": partial(cost_figure, evidence),
     }
 
 
@@ -126,8 +134,8 @@ def residual_figure(evidence: Evidence) -> Figure | None:
     return figure
 
 
-def profile_figure(evidence: Evidence) -> Figure | None:
-    parts = series.profiles(evidence)
+def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
+    parts = series.profiles(evidence, parameter)
     if not parts:
         return None
     style = styles(evidence.labels)
@@ -156,6 +164,8 @@ def profile_figure(evidence: Evidence) -> Figure | None:
             color=GREY,
         )
     axes.set_ylim(0, 2.2 * max(part.threshold for part in parts.values()))
+    if spans_decades(parts.values()):
+        axes.set_xscale("log")
     legend_above(axes)
     axes.set_xlabel(parameter_label(evidence, next(iter(parts.values())).parameter))
     axes.set_ylabel("Rise of the sum of squares / s²")
@@ -221,6 +231,13 @@ def x_label(evidence: Evidence) -> str:
     """The x axis with the accounting beside it: two ways of counting FLOPs differ by more than two architectures do."""
     column = evidence.column(evidence.settings.x)
     return f"{column.meaning} ({column.unit}, {evidence.x_note})" if evidence.x_note else column.label
+
+
+def spans_decades(profiles: Iterable[series.ProfileSeries]) -> bool:
+    """An amplitude's interval may; on a linear axis all but its upper end would be a point."""
+    parts = list(profiles)
+    low, high = min(part.values.min() for part in parts), max(part.values.max() for part in parts)
+    return bool(low > 0 and high / low > 30)
 
 
 def parameter_label(evidence: Evidence, parameter: str) -> str:

@@ -32,10 +32,8 @@ def influences(evidence: Evidence) -> tuple[Influence, ...]:
     odd = {column: word for column, word in DRIFT.items() if 1 < points[column].nunique() <= _MOST_VALUES}
     rows = points[["label", *names, *odd]].rename(columns=names | odd)
     ends = {leader(evidence), promise(evidence) or ""} & set(able)
-    if len(able) <= FEW:
-        together = [able]
-    else:
-        together = [sorted(ends), *([label] for label in able if label not in ends)]
+    alone = [[label] for label in able if label not in ends]
+    together = [able] if len(able) <= FEW else [sorted(ends), *alone]
     return tuple(
         influence(
             settings.law,

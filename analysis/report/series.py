@@ -14,7 +14,7 @@ from analysis.report.gathered import Gathered
 
 # How far beyond the largest run the curves are drawn; everything there is marked as extrapolation.
 EXTRAPOLATION = 10.0
-_CURVE_POINTS = 160
+_CURVE_POINTS = 97
 _ROWS_PER_RUN, _ROWS = 300, 30_000
 
 
@@ -94,14 +94,30 @@ def residuals(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return found
 
 
-@lru_cache(maxsize=1)
-def profiles(evidence: Evidence) -> dict[str, ProfileSeries]:
-    """Of the irreducible loss C, or of the law's last parameter; none for a fit without a degree of freedom."""
+def main_parameter(evidence: Evidence) -> str:
+    """The irreducible loss C, or the law's last parameter."""
+    names = [parameter.name for parameter in evidence.law.parameters]
+    return "C" if "C" in names else names[-1]
+
+
+def other_parameters(evidence: Evidence) -> list[str]:
+    """Those beside the main one that the points of some group identify."""
+    return [
+        parameter.name
+        for parameter in evidence.law.parameters
+        if parameter.name != main_parameter(evidence)
+        and any(fit.verdicts[parameter.name] == "identified" for fit in evidence.fits.values())
+    ]
+
+
+@lru_cache(maxsize=8)
+def profiles(evidence: Evidence, parameter: str = "") -> dict[str, ProfileSeries]:
+    """Of one parameter, the main one if none is named; nothing for a fit without a degree of freedom."""
     found = {}
     for name, fit in evidence.fits.items():
         if fit.degrees_of_freedom < 1 or not fit.sum_of_squares > 0:
             continue
-        parameter = "C" if "C" in fit.parameters else list(fit.parameters)[-1]
+        parameter = parameter or main_parameter(evidence)
         values, sum_of_squares = fit.profile(parameter, points=121)
         variance = fit.sum_of_squares / fit.degrees_of_freedom
         found[name] = ProfileSeries(

@@ -9,7 +9,9 @@ Equal sizes are what makes a gap in loss a property of the architectures; one pe
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,6 +53,7 @@ def size_gaps(models: pd.DataFrame) -> list[SizeGap]:
     return list(dict.fromkeys(found))
 
 
+@lru_cache(maxsize=1)
 def compared_sizes(evidence: Gathered) -> list[SizeGap]:
     """Between architectures; other groups, of depths say, may well be meant to differ in size."""
     return size_gaps(evidence.points) if evidence.noun == "architecture" else []
@@ -76,16 +79,13 @@ def unequal(evidence: Gathered) -> Iterator[str]:
 
 def _pair(a: str, first: pd.DataFrame, b: str, second: pd.DataFrame) -> Iterator[SizeGap]:
     for one, two in _sides(first, second):
-        sizes = [part["non_embedding_parameters"].to_numpy(dtype=float) for part in (one, two)]
+        sizes = [np.array([size for _, size in models]) for models in (one, two)]
         distance = np.abs(np.log(sizes[0][:, None] / sizes[1]))
         for i in range(len(one)):
             j = int(distance[i].argmin())
             if distance[:, j].argmin() != i:
                 continue
-            both = [
-                (float(sizes[0][i]), a, int(one["depth"].iloc[i])),
-                (float(sizes[1][j]), b, int(two["depth"].iloc[j])),
-            ]
+            both = [(one[i][1], a, one[i][0]), (two[j][1], b, two[j][0])]
             (more, larger, at), (less, smaller, other) = sorted(both, key=lambda model: -model[0])
             yield SizeGap(
                 groups=(larger, smaller),
@@ -95,9 +95,27 @@ def _pair(a: str, first: pd.DataFrame, b: str, second: pd.DataFrame) -> Iterator
             )
 
 
-def _sides(first: pd.DataFrame, second: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+# Depth and non-embedding parameters of every run of one side.
+_Models = tuple[tuple[int, float], ...]
+
+
+def _sides(first: pd.DataFrame, second: pd.DataFrame) -> list[tuple[_Models, _Models]]:
+    """Each two sides once, though a thousand cells that differ in their seed have the same ones."""
     for column in ("setting", "depth"):
-        common = sorted(set(first[column].dropna()) & set(second[column].dropna()))
-        if common:
-            return [(first[first[column] == value], second[second[column] == value]) for value in common]
-    return [(first, second)]
+        ours, theirs = _by(first, column), _by(second, column)
+        if common := sorted(set(ours) & set(theirs)):
+            return list(dict.fromkeys((ours[value], theirs[value]) for value in common))
+    return [(_models(first), _models(second))]
+
+
+def _by(models: pd.DataFrame, column: str) -> dict[Any, _Models]:
+    known = models.dropna(subset=[column])
+    found: dict[Any, list[tuple[int, float]]] = {}
+    for value, model in zip(known[column], _models(known), strict=True):
+        found.setdefault(value, []).append(model)
+    return {value: tuple(rows) for value, rows in found.items()}
+
+
+def _models(models: pd.DataFrame) -> _Models:
+    depths, sizes = models["depth"], models["non_embedding_parameters"]
+    return tuple((int(depth), float(size)) for depth, size in zip(depths, sizes, strict=True))

@@ -220,6 +220,14 @@ def weak_points(evidence: Evidence) -> Iterator[tuple[str, str]]:
             names = [name for name, found in fit.verdicts.items() if found == verdict and name in asked]
             if names:
                 yield label, f"{formatting.listed(names)} {'is' if len(names) == 1 else 'are'} {words}"
+        limit = next((p.name for p in evidence.law.parameters if p.meaning == "irreducible loss"), None)
+        if limit and fit.parameters[limit] > fit.y.min():
+            yield (
+                label,
+                f"the fitted irreducible loss {limit} = {formatting.loss(fit.parameters[limit])} lies above the lowest "
+                f"measured loss, {formatting.loss(float(fit.y.min()))}: a fit that must not do so ends on that bound, "
+                "and a single bad run is likely",
+            )
         if fit.degrees_of_freedom == 1:
             yield label, "the noise is estimated from a single degree of freedom, so every interval is wide"
     for label, holdout in evidence.holdouts.items():

@@ -42,7 +42,7 @@ def dispersion(objective: Objective, q: np.ndarray, degrees_of_freedom: int) -> 
     squares = float((weights * np.square(loss.slope(r))).sum()) / degrees_of_freedom
     curvature = float((weights * loss.curvature(r)).sum() / weights.sum())
     inside = r.size if loss.kind == "ls" else int((np.abs(r) <= loss.delta).sum()) if loss.kind == "huber" else 0
-    if inside < max(8, 0.15 * r.size):
+    if loss.kind != "ls" and inside < max(8, 0.15 * r.size):
         # About n^(2/3) central residuals, and no fewer than 8: few enough to see the peak, enough to count.
         share = min(1.0, max(r.size ** (-1 / 3), 8 / r.size))
         width = float(np.quantile(np.abs(r), share))

@@ -117,3 +117,34 @@ def bench_report_speed(
         print_json([asdict(row) for row in found])
         return
     console().print(report_speed_table(found))
+
+
+@bench_app.command("tools")
+def bench_tools(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Which cases; all without.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Published data. Default: $ARCHSCALE_PUBLISHED_DATA.")
+    ] = None,
+    starts: Annotated[
+        int, typer.Option(min=1, help="Starts of chinchilla for each of its parameters; its documentation has 5.")
+    ] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the same points with the public fitting tools that are installed here, and with ours."""
+    from archscale.bench.tool_cases import cases
+    from archscale.bench.tool_tables import numbers_table, parameters_table, remarks, tools_json
+    from archscale.bench.tools import compare_tools, tools
+
+    found, absent = cases(data, names)
+    rows, missing = compare_tools(found, tools(starts))
+    if as_json:
+        print_json(tools_json(rows, [*absent, *missing]))
+        return
+    for case in found:
+        of_case = [row for row in rows if row.case == case.name]
+        console().print(numbers_table(case, of_case))
+        console().print(parameters_table(case, of_case))
+        for line in [*remarks(of_case), ""]:
+            console().print(line, markup=False, highlight=False)
+    for line in [*absent, *missing]:
+        console().print(line, markup=False, highlight=False)

@@ -27,10 +27,11 @@ def recount(runs: "pd.DataFrame", cells: Sequence[StudyCell]) -> "pd.DataFrame":
     runs["setting"] = runs["run_id"].map(settings)
     base_rates = {cell.run_id: cell.config.scale.base.learning_rate for cell in cells}
     runs["base_learning_rate"] = runs["run_id"].map(base_rates).astype(float)
+    measured = runs[runs["compute"].notna()]
+    found = dict(zip(measured["run_id"], zip(measured.index, measured["tokens"], strict=True), strict=True))
     for cell in cells:
-        here = (runs["run_id"] == cell.run_id) & runs["compute"].notna()
-        spec = cell.spec
-        for place in runs.index[here]:
-            flops = training_flops(spec, int(runs.loc[place, "tokens"]))
-            runs.at[place, "compute"], runs.at[place, "flops_accounting"] = flops, spec.flops_accounting.value
+        if cell.run_id in found:
+            place, tokens = found[cell.run_id]
+            runs.at[place, "compute"] = training_flops(cell.spec, int(tokens))
+            runs.at[place, "flops_accounting"] = cell.spec.flops_accounting.value
     return runs

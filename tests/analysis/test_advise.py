@@ -102,6 +102,7 @@ def test_a_gap_is_of_a_pair_and_its_interval_that_of_compare():
     answer = advised(table, "gap@64", offered)
     theirs = loss_gap("power_offset", table, x="compute", y="loss", group="arch", groups=("a", "b"), at=64.0)
     assert answer.now == {"a − b": theirs.interval}
+    assert answer.degrees_of_freedom == {"a − b": 4}
     assert all(item.ratio < 1 for item in answer.advice)
     assert answer.narrowest.candidate.x == 64.0
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from analysis.annealing import annealing_inputs, areas
+from analysis.fit import fit
 from archscale.registry import UserError
 
 
@@ -60,6 +61,20 @@ def test_a_table_gets_the_areas_of_its_steps():
         expected = by_a_loop(schedules[name], 0.95)
         np.testing.assert_allclose(both, [area[step - 1] for area in expected], rtol=1e-12)
     pd.testing.assert_frame_equal(found[["run", "at", "loss"]], table)
+
+
+def test_the_law_of_annealing_is_found_from_schedules_and_losses():
+    schedules = {
+        "linear": np.linspace(3e-4, 0, 2000),
+        "late": 3e-4 * np.minimum(1, (2000 - np.arange(2000)) / 300),
+        "constant": np.full(2000, 2e-4),
+    }
+    steps = np.arange(100, 2001, 100)
+    rows = [{"run": name, "at": step} for name in schedules for step in steps]
+    table = annealing_inputs(pd.DataFrame(rows), schedules, schedule="run", step="at", decay=0.99)
+    loss = 2.5 + 0.4 * table.S1**-0.5 - 3.0 * table.S2
+    found = fit("annealing", table[["S1", "S2"]].to_numpy(), loss)
+    assert found.parameters == pytest.approx({"A": 0.4, "K": 3.0, "L0": 2.5, "alpha": 0.5}, rel=1e-6)
 
 
 @pytest.mark.parametrize(

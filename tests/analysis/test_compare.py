@@ -1,13 +1,20 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.compare import Comparison, LossGap, compare, compare_all, loss_gap
+from analysis.compare import Comparison, LossGap, compare, compare_all, holm, loss_gap
 from analysis.fit import fit
 from analysis.intervals import f_limit
+from analysis.laws import LAWS
+from analysis.observations import observe
+from analysis.solve.joint import joint_fit
+from analysis.solve.losses import Loss
+from analysis.solve.projection import minimise
+from analysis.solve.scaled import product_grid
 from archscale.registry import UserError
 from tests.analysis.curves import X, curve, least_squares, noisy, two_groups
 
@@ -57,15 +64,122 @@ def test_the_aicc_difference_follows_from_the_sums_of_squares():
     assert found.aicc_difference == pytest.approx(-12 * math.log(ratio) + penalty, rel=1e-9)
 
 
-def test_equal_groups_are_told_apart_as_rarely_as_the_level_says():
-    count, level = 120, 0.9
-    rejected = dict.fromkeys((("C",), ("A", "b", "C")), 0)
-    for i in range(count):
-        table = two_groups(noisy(2 * i + 100), noisy(2 * i + 101))
-        for shared in rejected:
-            rejected[shared] += compare("power_offset", table, **PAIR, shared=shared, level=level).distinguishable
-    for shared, hits in rejected.items():
-        assert stats.binomtest(hits, count, 1 - level).pvalue > 0.005, f"{shared}: {hits} of {count}"
+@pytest.mark.parametrize("shared", [("C",), ("A", "b", "C")])
+def test_equal_groups_of_five_points_are_told_apart_as_rarely_as_the_level_says(shared):
+    """400 pairs of groups at once, by the joint problem that `compare` solves for each; one of them is checked."""
+    count, x = 400, X[1:]
+    y_RN = np.stack([np.r_[noisy(2 * i + 100, x=x), noisy(2 * i + 101, x=x)] for i in range(count)])
+    points = [observe(x, y_RN[0, part], group=name) for name, part in (("a", slice(5)), ("b", slice(5, 10)))]
+    alone = [joint_fit(LAWS["power_offset"], [own], loss=Loss()) for own in points]
+    problem = joint_fit(LAWS["power_offset"], points, shared, loss=Loss(), separate=alone).objective.problem
+    grid = product_grid([np.linspace(0.01, 2.0, 24)] * problem.low.size)
+    together = minimise(replace(problem, grid=grid), y_RN, spread=0).objective
+    separate = sum(
+        minimise(one.objective.problem, y_RN[:, part], spread=0).objective
+        for one, part in zip(alone, (slice(5), slice(5, 10)), strict=True)
+    )
+    f_R = (together - separate) / len(shared) / (separate / 4)
+    one = compare("power_offset", two_groups(y_RN[7, :5], y_RN[7, 5:], x_a=x, x_b=x), **PAIR, shared=shared)
+    assert one.f_statistic == pytest.approx(f_R[7], rel=1e-6)
+    hits = int((stats.f.sf(f_R, len(shared), 4) < 0.05).sum())
+    assert stats.binomtest(hits, count, 0.05).pvalue > 0.01, f"{hits} of {count}"
+
+
+def three_groups():
+    table = two_groups(Y_A, Y_B)
+    return pd.concat([table, table[table.arch == "a"].assign(arch="c", loss=noisy(2, A=1.9))])
+
+
+def test_three_groups_are_tested_together_against_an_independent_joint_fit():
+    y_c = noisy(2, A=1.9)
+
+    def residuals(p):
+        curves = (curve(X, p[0], p[1], p[6]), curve(X, p[2], p[3], p[6]), curve(X, p[4], p[5], p[6]))
+        return np.r_[curves[0] - Y_A, curves[1] - Y_B, curves[2] - y_c]
+
+    joint = least_squares(residuals, [0] * 7, [4] * 7, starts=40)
+    separate = separate_sum() + fit("power_offset", X, y_c).sum_of_squares
+    found = compare("power_offset", three_groups(), **COLUMNS, groups=("a", "b", "c"), shared=("C",))
+    assert found.degrees_of_freedom == (2, 9)
+    assert found.f_statistic == pytest.approx((2 * joint.cost - separate) / 2 / (separate / 9), rel=1e-5)
+    assert [found.parameters[name]["C"] for name in "abc"] == pytest.approx([joint.x[6]] * 3, rel=1e-5)
+    assert found.parameters["b"]["A"] == pytest.approx(joint.x[2], rel=1e-4)
+    assert "irreducible losses C of a, b and c differ" in found.sentence
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_a_shared_parameter_held_at_an_end_of_its_interval_raises_the_joint_fit_to_its_limit(end):
+    found = compare("power_offset", two_groups(Y_A, Y_B), **PAIR, shared=("C",))
+
+    def residuals(p, C):
+        return np.r_[curve(X, p[0], p[1], C) - Y_A, curve(X, p[2], p[3], C) - Y_B]
+
+    free = least_squares(lambda p: residuals(p, p[4]), [0] * 5, [4] * 5)
+    held = least_squares(lambda p: residuals(p, getattr(found.intervals["C"], end)), [0] * 4, [4] * 4)
+    assert held.cost / free.cost == pytest.approx(1 + stats.f.ppf(0.95, 1, 7) / 7, rel=1e-5)
+    assert found.intervals["C"].low < found.parameters["a"]["C"] < found.intervals["C"].high
+
+
+def test_sharing_everything_gives_the_intervals_of_the_pooled_fit():
+    found = compare("power_offset", two_groups(Y_A, Y_B), **PAIR, shared=("A", "b", "C"))
+    pooled = fit("power_offset", np.r_[X, X], np.r_[Y_A, Y_B])
+    for name, value in pooled.parameters.items():
+        assert found.parameters["a"][name] == pytest.approx(value, rel=1e-6)
+        assert found.intervals[name].low == pytest.approx(pooled.intervals[name].low, rel=1e-6)
+        assert found.intervals[name].high == pytest.approx(pooled.intervals[name].high, rel=1e-6)
+
+
+def test_logarithms_are_compared_by_an_independent_joint_fit():
+    def log_ratio(p, q):
+        return np.r_[np.log(curve(X, *p) / Y_A), np.log(curve(X, *q) / Y_B)]
+
+    joint = least_squares(lambda p: log_ratio((p[0], p[1], p[4]), (p[2], p[3], p[4])), [1e-3] * 5, [4] * 5)
+    free = least_squares(lambda p: log_ratio(p[:3], p[3:]), [1e-3] * 6, [4] * 6)
+    found = compare("power_offset", two_groups(Y_A, Y_B), **PAIR, shared=("C",), loss="log-ls")
+    assert found.f_statistic == pytest.approx((joint.cost - free.cost) / (free.cost / 6), rel=1e-4)
+    assert found.parameters["a"]["C"] == pytest.approx(joint.x[4], rel=1e-5)
+
+
+def test_huber_beyond_every_residual_is_the_f_test_and_below_outliers_ignores_them():
+    table = two_groups(Y_A, Y_B)
+    plain = compare("power_offset", table, **PAIR, shared=("C",))
+    wide = compare("power_offset", table, **PAIR, shared=("C",), loss="huber:10")
+    assert wide.f_statistic == pytest.approx(plain.f_statistic, rel=1e-5)
+    assert math.isnan(wide.aicc_difference)
+    assert wide.intervals == {}
+    x = np.geomspace(1, 64, 20)
+    far = [noisy(seed, x=x, C=C) + 0.5 * (np.arange(20) == 9) for seed, C in ((0, 1.5), (1, 1.6))]
+    spoiled = two_groups(*far, x_a=x, x_b=x)
+    curves = ("A", "b", "C")
+    assert compare("power_offset", spoiled, **PAIR, shared=curves).p_value > 0.01
+    assert compare("power_offset", spoiled, **PAIR, shared=curves, loss="huber:0.02").p_value < 1e-4
+
+
+def test_a_shared_irreducible_loss_of_two_inputs_agrees_with_an_independent_joint_fit():
+    rng = np.random.default_rng(0)
+    N, D = 10 ** rng.uniform(0, 2, 24), 10 ** rng.uniform(0, 2, 24)
+    name = np.repeat(["a", "b"], 12)
+
+    def loss(p, q, E):
+        A, alpha, B, beta = np.array([p, q])[np.where(name == "a", 0, 1)].T
+        return A * N**-alpha + B * D**-beta + E
+
+    y = loss((2.0, 0.4, 1.0, 0.3), (2.2, 0.5, 1.2, 0.3), 1.6) + 0.005 * rng.standard_normal(24)
+    table = pd.DataFrame({"N": N, "D": D, "loss": y, "arch": name})
+    found = compare("chinchilla", table, x=["N", "D"], y="loss", group="arch", groups=("a", "b"), shared=("E",))
+    joint = least_squares(lambda p: loss(p[:4], p[4:8], p[8]) - y, [0] * 9, [4] * 9, starts=12)
+    assert found.degrees_of_freedom == (1, 14)
+    assert found.parameters["a"]["E"] == found.parameters["b"]["E"] == pytest.approx(joint.x[8], rel=1e-5)
+    assert found.parameters["b"]["A"] == pytest.approx(joint.x[4], rel=1e-4)
+    assert found.intervals["E"].low < 1.6 < found.intervals["E"].high
+
+
+def test_holm_adjusts_a_p_for_the_pairs_asked_the_same():
+    assert holm([0.01, math.nan, 0.04, 0.03]) == pytest.approx([0.03, math.nan, 0.06, 0.06], nan_ok=True)
+    results = compare_all("power_offset", three_groups(), **COLUMNS)
+    tests = [r for r in results if isinstance(r, Comparison) and r.shared == ("b",)]
+    assert [r.p_adjusted for r in tests] == pytest.approx(holm([r.p_value for r in tests]))
+    assert max(r.p_adjusted - r.p_value for r in tests) > 0
 
 
 @pytest.mark.parametrize("at", [8.0, 64.0, 1000.0])

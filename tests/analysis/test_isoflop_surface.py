@@ -5,6 +5,7 @@ from scipy import optimize
 
 from analysis.isoflop import Columns, isoflop_of, read
 from analysis.isoflop_surface import surface
+from analysis.isoflop_table import side_by_side
 from tests.analysis.published_data import published
 
 TRUTH = {"A": 400.0, "B": 2000.0, "E": 1.8, "alpha": 0.35, "beta": 0.38}
@@ -65,3 +66,20 @@ def test_the_surface_of_llama_3_beside_its_parabolas():
     assert found.exponents["D"].value == pytest.approx(0.4971, abs=1e-4)
     parabolas = isoflop_of(points).allocations["parabola", "D"]
     assert found.exponents["D"].value < parabolas.exponent - 0.03
+
+
+def test_curves_and_selections_stand_side_by_side():
+    table = published("isoflop_openathena2026", "isoflops.csv")
+    columns = Columns(budget="budget", loss="loss", parameters="params", tokens="tokens", flagged="outlier")
+    names = ("llama_3__raw_loss", "marin_202603__comma__llama_2")
+    found = side_by_side({name: read(table[table.experiment == name], columns) for name in names})
+    assert len(found) == 2 * 2 * 3
+    rows = found.set_index(["experiment", "points", "curve"])
+    llama = rows.loc["llama_3__raw_loss"]
+    assert llama.loc[("all", "parabola"), "exponent"] == pytest.approx(0.5368, abs=5e-4)
+    assert llama.loc[("without flagged", "parabola"), "exponent"] == pytest.approx(0.5000, abs=5e-5)
+    assert llama.loc[("all", "surface"), "exponent"] == pytest.approx(0.4971, abs=1e-4)
+    assert list(llama.loc["without flagged", "n"]) == [116] * 3
+    assert list(llama.loc["without flagged", "measured_budgets"]) == [8] * 3
+    assert (found.low < found.exponent).all()
+    assert (found.exponent < found.high).all()

@@ -80,15 +80,14 @@ def report(tmp_path_factory) -> Path:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_report(browser, report):
-    """open_report(width=…, scheme=…) gives the page once every figure is drawn."""
-    opened: list[Opened] = []
+    """open_report(width=…, scheme=…) gives a fresh page once every figure is drawn."""
 
-    def open_(*, width: int = 1440, height: int = 900, scheme: str = "light", anchor: str = "", **options) -> Opened:
-        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
+    def open_(*, width: int = 1440, height: int = 900, scheme: str = "light", anchor: str = "") -> Opened:
+        size = {"width": width, "height": height}
+        tab = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
         found = Opened(tab=tab)
-        opened.append(found)
         tab.on("request", lambda request: found.asked.append(request.url))
         tab.on("console", lambda message: found.said.append(f"{message.type}: {message.text}"))
         tab.on("pageerror", lambda error: found.said.append(f"error: {error}"))
@@ -97,6 +96,22 @@ def open_report(browser, report):
         tab.wait_for_selector("html[data-drawn=all]", state="attached")
         return found
 
-    yield open_
-    for found in opened:
-        found.tab.close()
+    return open_
+
+
+@pytest.fixture(scope="session")
+def shared(open_report) -> Opened:
+    return open_report()
+
+
+@pytest.fixture
+def desk(shared) -> Opened:
+    """A page at a desk that tests share: nothing is open, all groups are shown, and the top is in view."""
+    tab = shared.tab
+    tab.evaluate(
+        """() => { for (const one of document.querySelectorAll('details[open]')) one.open = false;
+            document.activeElement.blur(); scrollTo(0, 0); }"""
+    )
+    while (hidden := tab.locator("[data-legend] button[aria-pressed=false]")).count():
+        hidden.first.click()
+    return shared

@@ -27,14 +27,23 @@ def point_places(tab, figure: str):
     )
 
 
+def eventually(tab, expression: str) -> None:
+    """The page's policy forbids the evaluation in the page by which Playwright would wait."""
+    for _ in range(100):
+        if tab.evaluate(expression):
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(f"never true: {expression}")
+
+
 def test_it_opens_without_a_network_request_or_a_word_on_the_console(open_report, report):
     opened = open_report()
     assert opened.asked == [report.as_uri()]
     assert opened.said == []
 
 
-def test_nothing_that_a_user_wrote_runs(open_report):
-    opened = open_report()
+def test_nothing_that_a_user_wrote_runs(desk):
+    opened = desk
     tab = opened.tab
     for summary in tab.query_selector_all("details > summary"):
         summary.click()
@@ -52,8 +61,8 @@ def test_nothing_that_a_user_wrote_runs(open_report):
     assert schemes.count("https:") == 1
 
 
-def test_every_figure_has_its_points_or_lines(open_report):
-    tab = open_report().tab
+def test_every_figure_has_its_points_or_lines(desk):
+    tab = desk.tab
     names = figures(tab)
     assert {"figure-loss", "figure-residuals", "figure-profiles", "figure-training"} <= set(names)
     for name in names:
@@ -63,8 +72,8 @@ def test_every_figure_has_its_points_or_lines(open_report):
     assert drawn_points(tab, "figure-loss") == 8
 
 
-def test_hover_names_the_run_under_the_pointer(open_report):
-    tab = open_report().tab
+def test_hover_names_the_run_under_the_pointer(desk):
+    tab = desk.tab
     tab.locator("[data-figure=figure-loss]").scroll_into_view_if_needed()
     tab.mouse.move(*point_places(tab, "figure-loss")[0])
     tab.wait_for_selector("[data-figure=figure-loss] .hoverlayer text")
@@ -74,8 +83,8 @@ def test_hover_names_the_run_under_the_pointer(open_report):
     assert "onerror=" in said  # the hostile name, as text
 
 
-def test_a_legend_button_hides_its_group_in_all_figures_and_shows_it_again(open_report):
-    tab = open_report().tab
+def test_a_legend_button_hides_its_group_in_all_figures_and_shows_it_again(desk):
+    tab = desk.tab
     before = {name: drawn_points(tab, name) for name in ("figure-loss", "figure-residuals", "figure-training")}
     button = tab.locator("[data-legend=figure-residuals] button", has_text="Transformer++")
     button.focus()
@@ -92,8 +101,8 @@ def test_a_legend_button_hides_its_group_in_all_figures_and_shows_it_again(open_
     assert {name: drawn_points(tab, name) for name in before} == before
 
 
-def test_a_double_click_leaves_one_group(open_report):
-    tab = open_report().tab
+def test_a_double_click_leaves_one_group(desk):
+    tab = desk.tab
     tab.locator("[data-legend=figure-loss] button", has_text="Transformer++").dblclick()
     pressed = tab.eval_on_selector_all(
         "[data-legend=figure-loss] button", "all => all.map(one => [one.textContent.slice(0, 6), one.ariaPressed])"
@@ -101,8 +110,8 @@ def test_a_double_click_leaves_one_group(open_report):
     assert sorted(pressed) == [["SambaY", "false"], ["Transf", "true"]]
 
 
-def test_a_click_on_a_point_opens_its_run_and_back_returns(open_report, report):
-    tab = open_report().tab
+def test_a_click_on_a_point_opens_its_run_and_back_returns(desk):
+    tab = desk.tab
     tab.locator("[data-figure=figure-loss]").scroll_into_view_if_needed()
     place = tab.evaluate("scrollY")
     tab.mouse.click(*point_places(tab, "figure-loss")[-1])
@@ -114,9 +123,9 @@ def test_a_click_on_a_point_opens_its_run_and_back_returns(open_report, report):
     for part in ("spec.json", "3f2c9a1be07d", "python -m archscale.train", '"learning_rate"', "validation_loss"):
         assert part in text, part
     assert tab.evaluate("document.activeElement.parentElement.id") == anchor
-    tab.wait_for_function("scrollY > 2000")
+    eventually(tab, f"scrollY > {place} + 1000")
     tab.go_back()
-    tab.wait_for_function(f"Math.abs(scrollY - {place}) < 50")
+    eventually(tab, f"Math.abs(scrollY - {place}) < 50")
 
 
 def test_an_address_with_a_run_opens_it(open_report):
@@ -126,8 +135,8 @@ def test_an_address_with_a_run_opens_it(open_report):
     assert tab.locator(".run[open]").get_attribute("id") == anchor
 
 
-def test_a_run_links_to_its_page_at_wandb_only_over_the_web(open_report):
-    tab = open_report().tab
+def test_a_run_links_to_its_page_at_wandb_only_over_the_web(desk):
+    tab = desk.tab
     for summary in tab.query_selector_all(".run > summary"):
         summary.click()
     links = tab.eval_on_selector_all(".about a", "links => links.map(link => [link.href, link.rel])")
@@ -136,8 +145,8 @@ def test_a_run_links_to_its_page_at_wandb_only_over_the_web(open_report):
     assert links[0][1] == "noopener noreferrer"
 
 
-def test_the_data_of_a_figure_are_a_table_that_leads_to_the_runs(open_report):
-    tab = open_report().tab
+def test_the_data_of_a_figure_are_a_table_that_leads_to_the_runs(desk):
+    tab = desk.tab
     tab.locator("#loss .data > summary").focus()
     tab.keyboard.press("Enter")
     rows = tab.locator("#loss .data tbody tr")
@@ -171,7 +180,7 @@ def test_it_is_readable(open_report, width, scheme):
 def test_figures_follow_a_change_of_scheme(open_report):
     tab = open_report(scheme="light").tab
     tab.emulate_media(color_scheme="dark")
-    tab.wait_for_function("getComputedStyle(document.querySelector('.main-svg')).backgroundColor === 'rgb(18, 20, 23)'")
+    eventually(tab, "getComputedStyle(document.querySelector('.main-svg')).backgroundColor === 'rgb(18, 20, 23)'")
 
 
 def test_keys_lead_from_the_skip_link_over_the_legend_to_the_runs(open_report):
@@ -195,8 +204,8 @@ def test_keys_lead_from_the_skip_link_over_the_legend_to_the_runs(open_report):
     assert {"A", "BUTTON", "SUMMARY data", "SUMMARY run", "DIV"} <= kinds
 
 
-def test_the_page_has_landmarks_names_and_an_order_of_headings(open_report):
-    tab = open_report().tab
+def test_the_page_has_landmarks_names_and_an_order_of_headings(desk):
+    tab = desk.tab
     tab.evaluate(MEASURES)
     for summary in tab.query_selector_all("details > summary"):
         summary.click()
@@ -220,8 +229,6 @@ def test_print_is_dark_on_white_without_controls(open_report):
     tab = open_report(scheme="dark").tab
     tab.emulate_media(media="print", color_scheme="dark")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    tab.wait_for_function(
-        "getComputedStyle(document.querySelector('.main-svg')).backgroundColor === 'rgb(255, 255, 255)'"
-    )
+    eventually(tab, "getComputedStyle(document.querySelector('.main-svg')).backgroundColor === 'rgb(255, 255, 255)'")
     assert not tab.locator(".skip").is_visible()
     assert tab.pdf()[:4] == b"%PDF"

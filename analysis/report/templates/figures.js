@@ -70,9 +70,15 @@ function draw(plot) {
   }));
 }
 
+// A figure of rows is as high as its rows.
+function fit({ element, figure }) {
+  if (figure.rows) element.style.height = `${5 + 1.35 * figure.rows}rem`;
+}
+
 const redraw = () => plots.filter((plot) => plot.drawn).forEach(draw);
 
 function legend(figure) {
+  if (figure.rows) return []; // its rows have their names
   const keys = new Map();
   for (const trace of figure.data) {
     const named = trace.legendgroup !== undefined && trace.showlegend !== false;
@@ -80,7 +86,7 @@ function legend(figure) {
     const { marker = {}, line = {} } = trace;
     const symbol = Array.isArray(marker.symbol) ? marker.symbol[0] : marker.symbol;
     const color = Array.isArray(marker.color) ? line.color : marker.color ?? line.color;
-    keys.set(trace.legendgroup, { color, path: SYMBOLS[symbol] ?? SYMBOLS[trace.marker ? "circle" : "line"] });
+    keys.set(trace.legendgroup, { color, path: SYMBOLS[String(symbol).replace("-open", "")] ?? SYMBOLS[trace.marker ? "circle" : "line"] });
   }
   return [...keys].map(([group, { color, path }]) => {
     const key = made("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, made("path", { d: path, fill: color }));
@@ -120,6 +126,7 @@ function rowsOf(trace) {
 }
 
 function dataTable(figure, label) {
+  if (figure.table) return [table(figure.table.headers, figure.table.rows, label)];
   const { xaxis, yaxis } = figure.layout;
   const told = figure.data.filter((trace) => trace.hoverinfo !== "skip" && trace.showlegend !== false);
   const rows = told.flatMap(rowsOf).filter((row) => row.x !== undefined && row.x !== null);
@@ -143,6 +150,7 @@ for (const element of document.querySelectorAll("[data-figure]")) {
   const keys = document.querySelector(`[data-legend="${element.dataset.figure}"]`);
   keys.append(...legend(figure));
   plots.push({ element, figure, drawn: false });
+  fit(plots[plots.length - 1]);
 }
 
 for (const keys of document.querySelectorAll("[data-legend]")) {

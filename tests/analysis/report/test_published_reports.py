@@ -102,6 +102,18 @@ def test_the_papers_axis_is_said_to_be_no_equal_compute(evidence, said):
     assert "not equal compute" in said["How to read the numbers"]
 
 
+def test_the_mup_series_is_called_ruined_by_its_last_run():
+    """tie/muP: 2.0075 at 600B lifts C above a loss that was measured (shared/data/archscale_sambay/README.md)."""
+    summary = summarise(evidence_of("sambay_data"))
+    assert any(
+        line.startswith("μP: the fitted irreducible loss C = 1.9716 lies above the lowest measured loss, 1.9589")
+        for line in summary.cannot_tell
+    )
+    (line,) = [line for line in summary.hinges if line.startswith("What decides most is μP at")]
+    assert "training tokens = 600 (validation loss = 2.0075)" in line
+    assert "above the lowest measured loss → usable" in line
+
+
 def test_the_standard_error_is_that_of_an_independent_least_squares(evidence):
     import numpy as np
     from scipy.optimize import curve_fit

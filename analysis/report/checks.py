@@ -1,0 +1,145 @@
+"""What tries a fit: predictions without the largest run, conclusions without each point, and compute leverage.
+
+holdout     predicted − measured of every group's largest run, with the interval of the prediction
+leverage    how many times more compute the worse of two groups needs for the same fitted loss
+influence   the irreducible loss of a group, or the law's last parameter, without each of its points
+"""
+
+import math
+from functools import lru_cache
+
+from analysis import formatting
+from analysis.influence import Shift
+from analysis.leverage import Leverage, leverage
+from analysis.report import series
+from analysis.report.evidence import Evidence
+from analysis.report.forest import Estimate, Forest
+from analysis.report.pairs import leader, pairs
+from analysis.report.sensitivity import influences
+
+# Beyond so many rows those that move most are shown.
+_MOST_ROWS = 24
+
+
+@lru_cache(maxsize=1)
+def forests(evidence: Evidence) -> dict[str, Forest]:
+    """By figure name, those that there is something to draw for."""
+    if evidence.settings.inputs or not evidence.fits:
+        return {}
+    made = {"holdout": _holdouts(evidence), "leverage": _leverages(evidence), "influence": _influence(evidence)}
+    return {name: forest for name, forest in made.items() if forest.rows}
+
+
+def captions(evidence: Evidence) -> dict[str, str]:
+    level = f"{100 * evidence.settings.level:g} %"
+    texts = {
+        "holdout": "The law fitted without the largest scale of a group, then asked for it: predicted minus measured "
+        f"loss with the {level} prediction interval. An interval that holds zero holds what was measured.",
+        "leverage": "How many times the compute that the better of two groups needs, the worse one needs for the same "
+        f"fitted loss, with {level} intervals; 1 is no difference. Open markers are extrapolations: there at least "
+        "one of the two was not measured.",
+        "influence": f"{_main_label(evidence)} fitted again without each point, with {level} intervals. The upright "
+        "bar is the value with all points.",
+    }
+    texts = {name: text for name, text in texts.items() if name in forests(evidence)}
+    if "influence" in texts and len(_shifts(evidence)) > _MOST_ROWS:
+        texts["influence"] += f" Shown are the {_MOST_ROWS} points that move it most."
+    return texts
+
+
+def _holdouts(evidence: Evidence) -> Forest:
+    rows = []
+    for label, item in evidence.holdouts.items():
+        if math.isnan(item.error):
+            continue
+        low, high = (item.interval.low, item.interval.high) if item.interval else (math.nan, math.nan)
+        rows.append(
+            Estimate(
+                name=f"{label} at {evidence.place(item.x)}",
+                group=label,
+                value=1e3 * item.error,
+                low=1e3 * (low - item.actual),
+                high=1e3 * (high - item.actual),
+                said=item.note,
+            )
+        )
+    axis = f"Predicted − measured (10⁻³ {evidence.loss_unit})".replace(" )", ")")
+    return Forest(axis=axis, rows=tuple(rows), neutral=0.0)
+
+
+@lru_cache(maxsize=1)
+def leverages(evidence: Evidence) -> tuple[Leverage, ...]:
+    """Of each pair that a summary speaks of, at the largest scale of both and ten times beyond."""
+    settings = evidence.settings
+    if settings.inputs or settings.loss != "ls":
+        return ()
+    fitted = [pair for pair in pairs(evidence) if all(label in evidence.fits for label in pair)]
+    return tuple(
+        item
+        for pair in fitted
+        for item in leverage(
+            settings.law,
+            evidence.points,
+            x=settings.x,
+            y=settings.y,
+            group="label",
+            groups=(pair[0], pair[1]),
+            level=settings.level,
+        )
+        if math.isfinite(item.multiplier)
+    )
+
+
+def _leverages(evidence: Evidence) -> Forest:
+    rows = [
+        Estimate(
+            name=f"{item.groups[0]} over {item.groups[1]} at {evidence.place(item.x_worse)}",
+            group=item.groups[0],
+            value=item.multiplier,
+            low=item.interval.low,
+            high=item.interval.high,
+            open=item.extrapolated,
+            said=formatting.polished(item.sentence),
+        )
+        for item in sorted(leverages(evidence), key=lambda item: item.extrapolated)
+    ]
+    what = evidence.column(evidence.settings.x).phrase
+    return Forest(axis=f"Times the {what} for equal loss", rows=tuple(rows), neutral=1.0, logarithmic=True)
+
+
+def _influence(evidence: Evidence) -> Forest:
+    shifts = sorted(_shifts(evidence), key=lambda found: -found[1].shift)[:_MOST_ROWS]
+    order = {label: place for place, label in enumerate(dict.fromkeys([leader(evidence), *sorted(evidence.fits)]))}
+    rows = [
+        Estimate(
+            name="without " + formatting.polished(shift.left_out),
+            group=label,
+            value=float(shift.after),
+            low=shift.low,
+            high=shift.high,
+            against=float(shift.before),
+            said=shift.conclusion if shift.conclusion_changes else "",
+        )
+        for label, shift in sorted(shifts, key=lambda found: order[found[0]])
+    ]
+    unit = evidence.loss_unit if series.main_parameter(evidence) == "C" else ""
+    label = _main_label(evidence)
+    return Forest(axis=f"{label} ({unit})" if unit else label, rows=tuple(rows))
+
+
+def _main_label(evidence: Evidence) -> str:
+    label = next(p.label for p in evidence.law.parameters if p.name == series.main_parameter(evidence))
+    return label[:1].upper() + label[1:]
+
+
+def _shifts(evidence: Evidence) -> list[tuple[str, Shift]]:
+    """Group, and its main parameter without one of its points."""
+    label_of = next(p.label for p in evidence.law.parameters if p.name == series.main_parameter(evidence))
+    found = []
+    for one in influences(evidence):
+        for row in one.rows:
+            what, _, group = row.what.partition(" of ")
+            moved = row.after != row.before and not isinstance(row.after, str) and math.isfinite(float(row.after))
+            if what == label_of and group in evidence.fits and moved:
+                found.append((group, row))
+    return found
