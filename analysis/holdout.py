@@ -21,8 +21,8 @@ from analysis.folds import folds
 from analysis.intervals import ConfidenceSet, Interval
 from analysis.laws import Law
 from analysis.observations import Observations, check_level, find_law, observe_groups
-from analysis.solve.losses import Loss
 from analysis.solve.dispersion import robust_scale
+from analysis.solve.losses import Loss
 from analysis.solve.projection import Problem
 from archscale.registry import UserError, unknown
 

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis.compare import Comparison, LossGap, equality_of, gap_of
+from analysis.compare import Comparison, LossGap, equality_of, gap_of, require_testable
 from analysis.fit import Fit, fit_observations
 from analysis.intervals import Interval
 from analysis.laws import Law
@@ -81,7 +81,8 @@ def influence(
     With up to three groups every pair is compared, with more the leader with each other one.
 
     Raises:
-        UserError: for an unknown law or column, or a group that `fit` refuses.
+        UserError: for an unknown law or column, a group that `fit` refuses, or several groups under least absolute
+            deviations.
     """
     found, parsed = find_law(law), Loss.parse(loss)
     check_level(level)
@@ -91,6 +92,8 @@ def influence(
     names = [x] if isinstance(x, str) else list(x)
     zero = tuple(name for name, of in zip(names, found.inputs, strict=False) if of in found.zero_inputs)
     points = observe_groups(table, x=x, y=y, group=group, may_be_zero=zero)
+    if len(points) > 1:
+        require_testable(parsed)
     base = _State.of(found, points, level=level, loss=parsed)
     rows: list[Shift] = []
     not_possible: dict[str, str] = {}

@@ -172,7 +172,7 @@ class _Columns:
     def annealing(self, frame: pd.DataFrame) -> Out:
         rule = self.rules.annealing
         assert rule is not None
-        annealed = _flags(frame, rule.column)
+        annealed = flags(frame, rule.column)
         wanted = annealed if rule.take == "annealed" else ~annealed
         if rule.take == "mix" or (rule.take is None and annealed.nunique() < 2):
             return frame.index[:0], ""
@@ -184,8 +184,8 @@ class _Columns:
         return frame.index[~wanted], f"{'not annealed' if rule.take == 'annealed' else 'annealed'} ({rule.column})"
 
     def flagged(self, frame: pd.DataFrame) -> Out:
-        flags = pd.concat([_flags(frame, column) for column in self.rules.flagged], axis=1).any(axis=1)
-        return frame.index[flags], f"flagged in column {' or '.join(self.rules.flagged)}"
+        marked = pd.concat([flags(frame, column) for column in self.rules.flagged], axis=1).any(axis=1)
+        return frame.index[marked], f"flagged in column {' or '.join(self.rules.flagged)}"
 
     def learning_rate(self, frame: pd.DataFrame) -> Out:
         rule = self.rules.learning_rate
@@ -247,7 +247,12 @@ def _mean(values: pd.Series) -> float:
     return float(values.mean(skipna=False))
 
 
-def _flags(frame: pd.DataFrame, column: str) -> pd.Series:
+def flags(frame: pd.DataFrame, column: str) -> pd.Series:
+    """The column as booleans: true and false, 1 and 0, or these as text.
+
+    Raises:
+        UserError: for any other value.
+    """
     truth = frame[column].astype(str).str.strip().str.lower().map(_TRUTH)
     if truth.isna().any():
         bad = frame[column][truth.isna()].iloc[0]

@@ -19,6 +19,7 @@ from archscale.bench.command import bench_app
 from archscale.check.command import check_app
 from archscale.commands.advise import advise_command
 from archscale.commands.fit import fit_command
+from archscale.commands.isoflop import isoflop_command
 from archscale.commands.report import report
 from archscale.paths import USER_CONF
 from archscale.registry import UserError
@@ -217,6 +218,7 @@ def retry(target: Target, overrides: Overrides = None, root: Root = DEFAULT_ROOT
 
 app.command()(report)
 app.command("fit")(fit_command)
+app.command("isoflop")(isoflop_command)
 app.command("advise")(advise_command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(check_app, name="check")

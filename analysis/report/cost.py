@@ -91,7 +91,7 @@ def cost_specification(found: Gathered) -> Specification | None:
     y_axis["ticktext"] = [html.escape(legend_name(label)) for label in totals]
     figure = plotly_figure(traces, new_axis(cost.axis), y_axis)
     figure["layout"]["barmode"] = "stack"
-    share = [[label, f"{total:.4g}"] for label, total in totals.items()]
+    share = [[html.escape(label), f"{total:.4g}"] for label, total in totals.items()]
     return figure | {"rows": len(totals), "table": {"headers": ["", cost.axis], "rows": share}}
 
 

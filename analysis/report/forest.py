@@ -136,7 +136,7 @@ def forest_specification(forest: Forest, style: Mapping[str, Style]) -> Specific
     shapes = [] if forest.neutral is None else [rule(x=forest.neutral)]
     return plotly_figure(traces, x_axis, y_axis, shapes) | {
         "rows": sum(len(textwrap.wrap(row.name, _PAGE_WIDTH)) for row in forest.rows),
-        "table": {"headers": ["", forest.axis, "Low", "High"], "rows": _table(forest.rows)},
+        "table": {"headers": ["", html.escape(forest.axis), "Low", "High"], "rows": _table(forest.rows)},
     }
 
 
@@ -158,4 +158,4 @@ def _table(rows: Sequence[Estimate]) -> list[list[str]]:
     def text(value: float) -> str:
         return "–" if math.isnan(value) else "∞" if value == math.inf else f"{value:.5g}"
 
-    return [[row.name, text(row.value), text(row.low), text(row.high)] for row in rows]
+    return [[html.escape(row.name), text(row.value), text(row.low), text(row.high)] for row in rows]

@@ -37,6 +37,16 @@ class Run:
     left: float = 1.0
 
     @property
+    def run_id(self) -> str | None:
+        return self.cell.run_id
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Cells of a table: shape, seed and kind."""
+        scale = self.cell.spec.scale
+        return f"d{scale.depth} w{scale.width}", str(self.cell.spec.seed), self.kind
+
+    @property
     def modules_flops(self) -> float:
         return self.left * training_flops(self.cell.spec, self.cell.spec.tokens, FlopsAccounting.MODULES)
 
@@ -156,7 +166,7 @@ def _sizes(study: Study, cells: Sequence[StudyCell]) -> Iterator[tuple[str, ...]
     for key in LADDERS:
         values = sorted({value for cell in cells if (value := _number(cell.overrides, key)) is not None})
         if len(values) > 1:
-            fresh = _depths([int(v) for v in values]) if key == "scale.depth" else _geometric(values)
+            fresh = _depths([int(v) for v in values]) if key == "scale.depth" else geometric(values)
             yield from _at(f"{key}={','.join(f'{value:g}' for value in fresh)}", cells)
             return
 
@@ -192,11 +202,12 @@ def _depths(values: list[int]) -> list[float]:
     return [*between, values[-1] + step, values[-1] + 2 * step]
 
 
-def _geometric(values: Sequence[float]) -> list[float]:
-    """Half-way between neighbours and two steps beyond, to two digits."""
+def geometric(values: Sequence[float], *, beyond: int = 2) -> list[float]:
+    """Half-way between neighbours and some steps beyond, to two digits."""
     between = [math.sqrt(a * b) for a, b in pairwise(values)]
     ratio = values[-1] / values[-2]
-    return [float(f"{value:.1e}") for value in (*between, values[-1] * ratio, values[-1] * ratio**2)]
+    steps = [values[-1] * ratio**step for step in range(1, beyond + 1)]
+    return [float(f"{value:.1e}") for value in (*between, *steps)]
 
 
 def _without(settings: Sequence[str], *keys: str) -> tuple[str, ...]:

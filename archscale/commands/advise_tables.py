@@ -4,31 +4,54 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from analysis import formatting
 from analysis.advise import Advice, Advised
-from archscale.commands.advise_candidates import Costs, Run
+from archscale.commands.advise_candidates import Costs
 from archscale.plan.tables import TextTable, short_amount, short_scientific
 from archscale.registry import UserError
 
 _MOST_GROUP = 20
 
 
+class Proposed(Protocol):
+    """What could be done next; `run_id` is None for a point of a table, which no command of ours can make."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def run_id(self) -> str | None: ...
+
+    @property
+    def settings(self) -> tuple[str, ...]: ...
+
+    @property
+    def shown(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
-    """`study` and `overrides` are the command's; `runs` by run id, `refused` says why some could not be made."""
+    """`runs` by the label of their candidate, their cells under `headings`; `refused` says why some cannot be made.
 
-    study: str
-    overrides: tuple[str, ...]
+    Of a study `source` and `overrides` are those of the command.
+    """
+
+    source: str
+    overrides: tuple[str, ...] = ()
     x_name: str
     advised: Advised
-    runs: Mapping[str, Run]
+    runs: Mapping[str, Proposed]
+    headings: tuple[str, ...]
     costs: Costs
-    refused: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def command(self, run: Run) -> str:
-        return shlex.join(["archscale", "sweep", self.study, *self.overrides, *run.settings])
+    def command(self, run: Proposed) -> str | None:
+        if run.run_id is None:
+            return None
+        return shlex.join(["archscale", "sweep", self.source, *self.overrides, *run.settings])
 
 
 def answer_lines(answer: Answer, top: int) -> list[str]:
@@ -43,9 +66,7 @@ def answer_lines(answer: Answer, top: int) -> list[str]:
         title=f"\n{len(shown)} of {len(advised.advice)} next runs, by what each narrows that for its cost",
         headings=(
             "group",
-            "shape",
-            "seed",
-            "",
+            *answer.headings,
             answer.x_name,
             _short(unit),
             "width\nthen/now",
@@ -61,7 +82,7 @@ def answer_lines(answer: Answer, top: int) -> list[str]:
         lines += _recommendation("Most for its cost", answer, advised.best)
     if advised.best is not advised.narrowest and advised.narrowest.ratio < 1:
         lines += _recommendation("Narrowest of all", answer, advised.narrowest)
-    lines += [f"note: {note}" for note in advised.notes]
+    lines += [f"note: {note}" for note in (*advised.notes, *answer.notes)]
     if answer.refused:
         lines.append(f"note: {len(answer.refused)} candidates cannot be made; the first: {answer.refused[0]}")
     return lines
@@ -70,7 +91,7 @@ def answer_lines(answer: Answer, top: int) -> list[str]:
 def answer_json(answer: Answer) -> dict[str, Any]:
     advised = answer.advised
     return {
-        "study": answer.study,
+        "source": answer.source,
         "quantity": advised.quantity.name,
         "level": advised.level,
         "now": {group: [_finite(now.low), _finite(now.high)] for group, now in advised.now.items()},
@@ -79,13 +100,15 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "cost_basis": answer.costs.basis,
         "candidates": [_candidate_json(answer, found) for found in advised.advice],
         "refused": list(answer.refused),
+        "notes": [*advised.notes, *answer.notes],
     }
 
 
 def _candidate_json(answer: Answer, found: Advice) -> dict[str, Any]:
     run = answer.runs[found.candidate.label]
     return {
-        "run_id": found.candidate.label,
+        "label": found.candidate.label,
+        "run_id": run.run_id,
         "kind": run.kind,
         "group": found.candidate.group,
         "settings": list(run.settings),
@@ -99,14 +122,10 @@ def _candidate_json(answer: Answer, found: Advice) -> dict[str, Any]:
 
 
 def _row(answer: Answer, found: Advice) -> tuple[str, ...]:
-    run = answer.runs[found.candidate.label]
-    spec = run.cell.spec
     group = found.candidate.group
     return (
         group if len(group) <= _MOST_GROUP else f"{group[: _MOST_GROUP - 1]}…",
-        f"d{spec.scale.depth} w{spec.scale.width}",
-        str(spec.seed),
-        run.kind,
+        *answer.runs[found.candidate.label].shown,
         short_scientific(found.candidate.x),
         short_amount(found.candidate.cost) if found.candidate.cost < 1e6 else short_scientific(found.candidate.cost),
         f"{found.ratio:.3f}",
@@ -115,12 +134,10 @@ def _row(answer: Answer, found: Advice) -> tuple[str, ...]:
 
 
 def _recommendation(what: str, answer: Answer, found: Advice) -> list[str]:
-    run = answer.runs[found.candidate.label]
+    command = answer.command(answer.runs[found.candidate.label])
     cost = f"{formatting.general(found.candidate.cost)} {answer.costs.unit}"
-    return [
-        f"{what}: {found.candidate.label}, {cost}, width {100 * found.ratio:.0f} % of what it is",
-        f"  {answer.command(run)}",
-    ]
+    line = f"{what}: {found.candidate.label}, {cost}, width {100 * found.ratio:.0f} % of what it is"
+    return [line, f"  {command}"] if command else [line]
 
 
 def _short(unit: str) -> str:

@@ -72,6 +72,7 @@ def fit_command(
 
     from analysis.report.published import description, published_names
     from analysis.sources import read_points
+    from archscale.commands.columns import given
     from archscale.commands.fit_json import results_json
     from archscale.commands.fit_results import Request, fit_table
     from archscale.commands.fit_tables import fit_tables
@@ -82,8 +83,8 @@ def fit_command(
     names = tuple(_parts("--x", x)) if x else said.x_names
     request = Request(
         law=law or said.law or "power_offset",
-        x=_given("--x", names, table.frame.columns),
-        y=_given("--y", y or said.y, table.frame.columns),
+        x=given("--x", names, table.frame.columns),
+        y=given("--y", y or said.y, table.frame.columns),
         group=group or said.group,
         loss=loss or said.loss or "ls",
         interval=interval or said.interval or "profile",
@@ -108,12 +109,6 @@ def fit_command(
 
 
 fit_command.__doc__ = HELP
-
-
-def _given(option: str, value: Any, columns: Any) -> Any:
-    if not value:
-        raise UserError(f"{option} is missing: name one of the columns {', '.join(map(str, columns))}")
-    return value
 
 
 def _parts(option: str, text: str) -> list[str]:

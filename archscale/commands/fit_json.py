@@ -4,22 +4,19 @@
  "comparisons": [{"groups", "shared", "p_value", "aicc", …}], …}
 """
 
-import math
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from analysis.compare import Comparison, LossGap
 from analysis.holdout import HoldOuts
 from archscale.commands.fit_results import ALL, Results
+from archscale.commands.plain import plain
 
 
 def results_json(results: Results) -> dict[str, Any]:
     """Plain JSON types; what is infinite or undefined is null."""
     table, request = results.table, results.request
     names = dict.fromkeys([*request.x, request.y])
-    return _plain(
+    return plain(
         {
             "source": table.source,
             "columns": {
@@ -136,13 +133,3 @@ def _left_out(results: Results) -> dict[int, str]:
 
 def _group(name: str) -> str | None:
     return None if name == ALL else name
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -50,7 +50,7 @@ def report(
     """Answer a question from runs or points: write report.html, report.md, fits.json and the figures."""
     choices = {"x": x, "y": y, "group": group, "law": law, "loss": loss, "level": level}
     given = {name: value for name, value in choices.items() if value is not None}
-    if _is_table(target):
+    if is_table(target):
         if overrides:
             raise UserError(f"{overrides[0]}: overrides are for studies; a table takes --x, --y, --group and --law")
         paths = _report_tables(target, given, data, root)
@@ -63,7 +63,7 @@ def report(
         console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
 
 
-def _is_table(target: str) -> bool:
+def is_table(target: str) -> bool:
     from analysis.report.published import is_description, published_names
 
     path = Path(target)

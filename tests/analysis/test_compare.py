@@ -312,6 +312,8 @@ def test_mistakes_are_named():
     table = two_groups(Y_A, Y_B)
     with pytest.raises(UserError, match=r"unknown parameter 'E'. Choices: A, C, b"):
         compare("power_offset", table, **PAIR, shared=("E",))
+    with pytest.raises(UserError, match="loss = lad-log: .* have no test"):
+        compare("power_offset", table, **PAIR, shared=("C",), loss="lad-log")
     with pytest.raises(UserError, match="shared is empty"):
         compare("power_offset", table, **PAIR, shared=())
     with pytest.raises(UserError, match="whether A is equal depends on the unit of x while b may differ; share b too"):

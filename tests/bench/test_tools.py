@@ -224,6 +224,7 @@ def test_the_command_runs_what_is_installed_and_names_the_rest(monkeypatch):
     monkeypatch.delenv("ARCHSCALE_PUBLISHED_DATA", raising=False)
     arguments = ["bench", "tools", "six_points"]
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False).output)
+    assert {row["case"] for row in found["rows"]} == {"six_points"}
     ours, scipy = found["rows"][:2]
     assert (ours["tool"], scipy["tool"]) == ("archscale", "curve_fit")
     assert ours["objective"] == pytest.approx(scipy["objective"], rel=1e-6)

@@ -126,7 +126,7 @@ function rowsOf(trace) {
 }
 
 function dataTable(figure, label) {
-  if (figure.table) return [table(figure.table.headers, figure.table.rows, label)];
+  if (figure.table) return [table(figure.table.headers.map(plain), figure.table.rows.map((row) => row.map(plain)), label)];
   const { xaxis, yaxis } = figure.layout;
   const told = figure.data.filter((trace) => trace.hoverinfo !== "skip" && trace.showlegend !== false);
   const rows = told.flatMap(rowsOf).filter((row) => row.x !== undefined && row.x !== null);

@@ -6,13 +6,15 @@ by the law of all points through the budgets that remain.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis import formatting
-from analysis.isoflop import DEGREES, Allocation, IsoFlopPoints, allocation, law_of
-from analysis.isoflop_minimum import minimum
+from analysis.isoflop.allocation import DEGREES, Allocation, allocation, law_of
+from analysis.isoflop.minimum import minimum
+from analysis.isoflop.points import IsoFlopPoints
 from analysis.optimum import Unbracketed
 
 
@@ -56,18 +58,24 @@ class Sensitivity:
         lines += _left_out(found)
         if self.without_flagged is not None:
             lines += self._without_flagged()
-        i = self.most_influential
-        lines.append(
+        lines += self._without_one()
+        if found.weak:
+            weak = formatting.plural(len(found.weak), "optimum is", "optima are")
+            listed = "; ".join(f"{budgets} FLOPs, {reason}" for reason, budgets in _by_reason(found.weak).items())
+            through = "fewer than two are not" if math.isnan(self.bracketed) else (
+                f"through the others the exponent is {self.bracketed:.4f}"
+            )  # fmt: skip
+            lines.append(f"{weak} weak ({listed}): {through}.")
+        return tuple(lines)
+
+    def _without_one(self) -> list[str]:
+        if np.isnan(self.each).all():
+            return ["Without any one of these points fewer than two budgets have a minimum."]
+        i, found = self.most_influential, self.everything
+        return [
             f"No single point moves the exponent by more than {abs(self.each[i] - found.exponent):.4f}: "
             f"the one of {formatting.short(self.points.sizes(found.of)[i])} at {_flops(self.points.budget[i])} FLOPs."
-        )
-        if found.weak:
-            through = (
-                "fewer than two" if math.isnan(self.bracketed) else f"the others the exponent is {self.bracketed:.4f}"
-            )
-            weak = formatting.plural(len(found.weak), "optimum is", "optima are")
-            lines.append(f"{weak} weakly bracketed; through {through}.")
-        return tuple(lines)
+        ]
 
     def _without_flagged(self) -> list[str]:
         other, flagged = self.without_flagged, int(self.points.flagged.sum())
@@ -84,7 +92,7 @@ class Sensitivity:
         if self.lost:
             listed = formatting.listed(_flops(budget) for budget in self.lost)
             lines.append(
-                f"With them the law loses its {'optimum' if len(self.lost) == 1 else 'optima'} at {listed} FLOPs; "
+                f"The law then loses its {'optimum' if len(self.lost) == 1 else 'optima'} at {listed} FLOPs; "
                 f"through the other budgets all points give {self.same_budgets:.4f}."
             )
         return lines
@@ -128,10 +136,17 @@ def _exponent(optima: dict[float, float], level: float) -> float:
 
 def _left_out(found: Allocation) -> list[str]:
     """One sentence a reason."""
+    return [
+        f"Left out of {found.of}*: {budgets} FLOPs, {reason}." for reason, budgets in _by_reason(found.left_out).items()
+    ]
+
+
+def _by_reason(found: Mapping[float, str]) -> dict[str, str]:
+    """The budgets that share a reason, listed, by that reason."""
     reasons: dict[str, list[str]] = {}
-    for budget, reason in found.left_out.items():
-        reasons.setdefault(reason, []).append(_flops(budget))
-    return [f"Left out: {formatting.listed(budgets)} FLOPs, {reason}." for reason, budgets in reasons.items()]
+    for budget, reason in found.items():
+        reasons.setdefault(reason.removeprefix("weak: "), []).append(_flops(budget))
+    return {reason: formatting.listed(budgets) for reason, budgets in reasons.items()}
 
 
 def _law(found: Allocation) -> str:

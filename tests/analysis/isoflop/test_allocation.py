@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.isoflop import Columns, allocation, isoflop, isoflop_of, read
-from analysis.isoflop_minimum import Minimum, minimum
-from analysis.isoflop_sensitivity import sensitivity
+from analysis.isoflop import Columns, Minimum, allocation, isoflop, isoflop_of, minimum, read, sensitivity
 from analysis.optimum import Optimum, Sweep, Unbracketed, optima
 from archscale.registry import UserError
 from tests.analysis.published_data import published
@@ -90,10 +88,10 @@ def test_the_interval_of_the_law_covers_what_it_says(off):
 @pytest.mark.parametrize(
     ("x", "y", "reason", "side"),
     [
-        ([1, 2, 4, 8, 16], [1.0, 1.1, 1.3, 1.6, 2.0], "lies below the sizes", "below"),
-        ([1, 2, 4, 8, 16], [2.0, 1.6, 1.3, 1.1, 1.0], "lies above the sizes", "above"),
+        ([1, 2, 4, 8, 16], [1.0, 1.1, 1.3, 1.6, 2.0], "lies below the values", "below"),
+        ([1, 2, 4, 8, 16], [2.0, 1.6, 1.3, 1.1, 1.0], "lies above the values", "above"),
         ([1, 2, 4, 8, 16], [1.0, 1.1, 1.2, 1.1, 1.0], "no minimum", ""),
-        ([1, 2], [1.0, 1.1], "2 sizes, and it needs 3", ""),
+        ([1, 2], [1.0, 1.1], "2 values, and the curve needs 3", ""),
     ],
 )
 def test_a_budget_that_is_not_bracketed_has_a_reason_and_no_size(x, y, reason, side):
@@ -123,7 +121,7 @@ def test_a_budget_without_a_minimum_is_left_out_by_name():
     found = sensitivity(read(table, COLUMNS), of="N")
     assert list(found.everything.left_out) == [BUDGETS[0]]
     assert len(found.everything.optima) == 5
-    assert any(line.startswith("Left out: 1·10¹⁸ FLOPs, ") for line in found.sentences)
+    assert any(line.startswith("Left out of N*: 1·10¹⁸ FLOPs, ") for line in found.sentences)
 
 
 def test_exponents_add_up_by_construction_or_are_checked():

@@ -56,7 +56,7 @@ def minimum(x_N: np.ndarray, y_N: np.ndarray, *, degree: int, level: float) -> M
     """Where the polynomial of that degree through (ln x, y) is lowest, if that lies between measured points."""
     places = np.unique(x_N)
     if places.size <= degree:
-        return Unbracketed(reason=f"{formatting.plural(places.size, 'size')}, and it needs {degree + 1}")
+        return Unbracketed(reason=f"{formatting.plural(places.size, 'value')}, and the curve needs {degree + 1}")
     log_x = np.log(x_N)
     centre = float(log_x.mean())
     design = np.vander(log_x - centre, degree + 1, increasing=True)
@@ -97,7 +97,7 @@ def _lowest_stationary(polynomial: np.polynomial.Polynomial, low: float, high: f
     if not minima:
         return Unbracketed(reason="the curve through its points has no minimum")
     side = "below" if minima[0] <= low else "above"
-    return Unbracketed(reason=f"the minimum lies {side} the sizes measured", side=side)
+    return Unbracketed(reason=f"the minimum lies {side} the values measured", side=side)
 
 
 def _zero_slope(

@@ -3,9 +3,7 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
-from analysis.isoflop import Columns, isoflop_of, read
-from analysis.isoflop_surface import surface
-from analysis.isoflop_table import side_by_side
+from analysis.isoflop import Columns, experiment, isoflop_of, read, side_by_side, surface
 from tests.analysis.published_data import published
 
 TRUTH = {"A": 400.0, "B": 2000.0, "E": 1.8, "alpha": 0.35, "beta": 0.38}
@@ -72,7 +70,7 @@ def test_curves_and_selections_stand_side_by_side():
     table = published("isoflop_openathena2026", "isoflops.csv")
     columns = Columns(budget="budget", loss="loss", parameters="params", tokens="tokens", flagged="outlier")
     names = ("llama_3__raw_loss", "marin_202603__comma__llama_2")
-    found = side_by_side({name: read(table[table.experiment == name], columns) for name in names})
+    found = side_by_side({name: experiment(read(table[table.experiment == name], columns)) for name in names})
     assert len(found) == 2 * 2 * 3
     rows = found.set_index(["experiment", "points", "curve"])
     llama = rows.loc["llama_3__raw_loss"]

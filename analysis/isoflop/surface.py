@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.fit import Fit, fit
-from analysis.isoflop import IsoFlopPoints
+from analysis.isoflop.points import IsoFlopPoints
 from analysis.laws import Law, Parameter
 from analysis.optimum import Estimate
 
