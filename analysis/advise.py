@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis import formatting
-from analysis.compare import loss_gap
+from analysis.gap import loss_gap
 from analysis.fit import Fit, fit
 from analysis.intervals import Interval
 from analysis.laws import Law

@@ -1,11 +1,14 @@
-"""Do groups differ? Tests of shared parameters in nested models, and the gap of two curves at one x.
+"""Do groups differ? Tests of shared parameters in nested models.
 
     F = ((S_shared − S_separate) / q) / (S_separate / ν)        q = (groups − 1) · shared parameters,  ν = Σ n − Σ k
 
-S is the sum of squares of the loss or, for log-ls, of its logarithm. All groups are taken to have the same noise, so
-that a group without degrees of freedom of its own can lean on the others. Seber & Wild 1989, Nonlinear Regression,
-sections 5.3 and 5.9; the gap uses the profile-F set of analysis/pair.py. For Huber's loss, with D the sum of ρ over all
-residuals,
+S is the sum of squares of the loss or, for log-ls, of its logarithm, and the noise is pooled: a group without degrees
+of freedom of its own leans on the others. Seber & Wild 1989, Nonlinear Regression, sections 5.3 and 5.9. Where the
+groups scatter unlike (analysis/noise.py), each has its own noise,
+
+    F = Σ_g (S_g,shared − S_g) / s_g² / q        ν: analysis/noise.py
+
+For Huber's loss, with D the sum of ρ over all residuals,
 
     F = (D_shared − D_separate) / q / (λ / 2)        λ = (Σρ′² / ν) / mean ρ″, of the separate fits
 
@@ -15,19 +18,22 @@ at 8 points a group, 25 of 300 at 20. Least absolute deviations (33 of 150 at 8 
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.curve import aicc
+from analysis.curve import Curve, aicc, fit_curve
+from analysis.gap import LossGap, gap_of, largest_common
 from analysis.intervals import Interval, f_limit
 from analysis.laws import Law, Parameter
-from analysis.observations import Observations, check_level, find_law, observe_groups, pick_group
-from analysis.pair import Pair, all_pairs, check_place, walk
-from analysis.sentences import comparison_sentence, differing, gap_sentence, untestable
+from analysis.noise import Noise
+from analysis.observations import Observations, check_level, find_law, observe_groups, pick_group, zero_names
+from analysis.pair import Pair
+from analysis.sentences import comparison_sentence, differing, untestable
 from analysis.solve.dispersion import robust_scale
 from analysis.solve.joint import Joint, joint_fit, shareable_alone
 from analysis.solve.losses import Loss
@@ -42,8 +48,9 @@ class Comparison:
     `distinguishable` is True where p < 1 − level, and None (statistics nan) without pooled degrees of freedom.
     `p_adjusted` is Holm's p where several pairs of a table were asked the same question (Holm 1979, Scand. J. Statist.
     6, 65), and p otherwise. `aicc_difference` is separate − shared: negative favours separate parameters; nan where n
-    is too small for AICc, or the loss is not a sum of squares. `parameters` are those of the joint model by group, and
-    `intervals` profile-F intervals of the shared ones in it, for sums of squares; `compare_all` leaves them out.
+    is too small for AICc, the loss is not a sum of squares, or each group has its own `noise` (None for a loss that is
+    no sum of squares). `parameters` are those of the joint model by group, and `intervals` profile-F intervals of the
+    shared ones in it, for sums of squares with one noise; `compare_all` leaves them out.
     """
 
     groups: tuple[str, ...]
@@ -51,26 +58,14 @@ class Comparison:
     f_statistic: float
     p_value: float
     p_adjusted: float
-    degrees_of_freedom: tuple[int, int]
+    degrees_of_freedom: tuple[int, float]
+    noise: Noise | None
     aicc_shared: float
     aicc_separate: float
     aicc_difference: float
     parameters: dict[str, dict[str, float]]
     intervals: dict[str, Interval]
     distinguishable: bool | None
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossGap:
-    """Fitted loss of the first group minus that of the second at x; `extrapolated` where x is outside either's data."""
-
-    groups: tuple[str, str]
-    x: float
-    gap: float
-    interval: Interval
-    distinguishable: bool | None
-    extrapolated: bool
     sentence: str
 
 
@@ -93,7 +88,8 @@ def compare(
             amplitude shared without the exponent it carries the unit of, least absolute deviations, or points that
             `fit` refuses.
     """
-    found, observed = find_law(law), observe_groups(table, x=x, y=y, group=group)
+    found = find_law(law)
+    observed = observe_groups(table, x=x, y=y, group=group, may_be_zero=zero_names(found, x))
     check_level(level)
     if len(groups) < 2 or len(set(groups)) < len(groups):
         raise UserError(f"groups = {tuple(groups)!r}: name two different groups, or more, out of {', '.join(observed)}")
@@ -101,106 +97,74 @@ def compare(
     return _Groups.of(found, points, Loss.parse(loss), level).test(shared, intervals=True)
 
 
-def loss_gap(
-    law: str | Law,
-    table: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    group: str,
-    groups: tuple[str, str],
-    at: float,
-    level: float = 0.95,
-) -> LossGap:
-    """The gap of the curves fitted by least squares at x = `at`, with a profile-F interval from the joint model.
-
-    Raises:
-        UserError: as `compare`, and for an `at` that is not finite and positive.
-    """
-    return gap_of(Pair.of(law, table, x=x, y=y, group=group, groups=groups, level=level), at)
-
-
 def compare_all(
     law: str | Law,
     table: pd.DataFrame,
     *,
-    x: str,
+    x: str | Sequence[str],
     y: str,
     group: str,
     level: float = 0.95,
-    only: Collection[tuple[str, str]] | None = None,
+    loss: str | Loss = "ls",
 ) -> list[Comparison | LossGap]:
     """For each pair: is C equal, is b equal, is the whole curve equal, and the gap at the largest x both measured.
 
-    With `only`, of the pairs it names alone; each pair in the order of its names.
-
-    Where the groups have no x in common, the gap is taken at the largest x that lies inside the range of both or,
-    for ranges that do not overlap, at the end of the lower one.
+    The gap is that of least squares with one input and one exponent; others have none. Where the groups have no x in
+    common, it is taken at the largest x that lies inside the range of both or, for ranges that do not overlap, at the
+    end of the lower one.
 
     Raises:
-        UserError: for an unknown law or column, or a group that `fit` refuses.
+        UserError: for an unknown law or column, least absolute deviations, or a group that `fit` refuses.
     """
-    found = find_law(law)
-    pairs = [
-        pair
-        for pair in all_pairs(found, table, x=x, y=y, group=group, level=level)
-        if only is None or pair.groups in only
-    ]
-    points = {p.group: p for pair in pairs for p in pair.points}
-    alone = {name: joint_fit(found, (own,), loss=Loss()) for name, own in points.items()}
-    asked: list[tuple[str, ...]] = [(p.name,) for p in reversed(found.parameters) if shareable_alone(found, p)]
-    asked.append(tuple(p.name for p in found.parameters))
+    found, parsed = find_law(law), Loss.parse(loss)
+    check_level(level)
+    require_testable(parsed)
+    observed = observe_groups(table, x=x, y=y, group=group, may_be_zero=zero_names(found, x))
+    curves = {name: fit_curve(found, own, loss=parsed) for name, own in observed.items()}
+    return compare_pairs(
+        Pair(law=found, points=(observed[a], observed[b]), curves=(curves[a], curves[b]), level=level)
+        for a, b in combinations(observed, 2)
+    )
+
+
+def compare_pairs(pairs: Iterable[Pair]) -> list[Comparison | LossGap]:
+    """`compare_all` for groups that are already fitted, with Holm's p over all pairs that are asked the same."""
     results: list[Comparison | LossGap] = []
     for pair in pairs:
-        fitted = [alone[name] for name in pair.groups]
-        results += [equality_of(found, pair.points, fitted, names, level=level) for names in asked]
-        common = np.intersect1d(pair.points[0].x, pair.points[1].x)
-        results.append(gap_of(pair, float(common[-1] if common.size else min(p.x[-1] for p in pair.points))))
+        asked = [(name,) for name in reversed(testable_names(pair.law))]
+        asked.append(tuple(p.name for p in pair.law.parameters))
+        results += [equality_of(pair, names) for names in asked]
+        if pair.has_heights:
+            results.append(gap_of(pair, largest_common(pair)))
     return _adjusted(results)
 
 
-def equality_of(
-    law: Law,
-    points: Sequence[Observations],
-    alone: Sequence[Joint],
-    shared: Sequence[str],
-    *,
-    level: float,
-) -> Comparison:
-    """`compare` for groups that are already fitted alone, without intervals."""
-    loss = alone[0].objective.loss
-    return _Groups(law=law, points=points, alone=alone, loss=loss, level=level).test(shared, intervals=False)
+def equality_of(pair: Pair, shared: Sequence[str]) -> Comparison:
+    """`compare` for two groups that are already fitted, without intervals."""
+    alone = [alone_of(curve, own.group) for curve, own in zip(pair.curves, pair.points, strict=True)]
+    loss = pair.curves[0].loss
+    return _Groups(law=pair.law, points=pair.points, alone=alone, loss=loss, level=pair.level).test(
+        shared, intervals=False
+    )
 
 
-def gap_of(pair: Pair, at: float) -> LossGap:
-    """`loss_gap` of two groups that are already fitted."""
-    pair.require_one_input("the gap of two curves")
-    check_place(at, "at", "the gap of two curves is taken")
-    first, second = (float(pair.predict(side, np.array([at]))[0]) for side in (0, 1))
-    gap, low, high, differs = first - second, -math.inf, math.inf, None
-    if pair.degrees_of_freedom:
-        ends = _gap_ends(pair, at, gap)
-        low, high = min(ends[0], gap), max(ends[1], gap)
-        differs = not low <= 0 <= high
-    interval = Interval(low=low, high=high, level=pair.level)
-    extrapolated = not (pair.covers(0, at) and pair.covers(1, at))
-    return LossGap(
-        groups=pair.groups,
-        x=at,
-        gap=gap,
-        interval=interval,
-        distinguishable=differs,
-        extrapolated=extrapolated,
-        sentence=gap_sentence(
-            groups=pair.groups,
-            x=f"{pair.points[0].x_name} = {at:.3g}",
-            y_name=pair.points[0].y_name,
-            gap=gap,
-            interval=interval,
-            differs=differs,
-            extrapolated=extrapolated,
-            untestable=pair.untestable(),
-        ),
+def testable_names(law: Law) -> list[str]:
+    """The parameters of which alone it can be asked whether they are equal."""
+    return [p.name for p in law.parameters if shareable_alone(law, p)]
+
+
+def alone_of(curve: Curve, group: str) -> Joint:
+    """A fitted curve as the joint model of one group."""
+    thetas = tuple(range(curve.theta.size))
+    return Joint(
+        scaled=curve.scaled,
+        groups=(group,),
+        shared=(),
+        objective=curve.objective,
+        theta_columns=(thetas,),
+        beta_columns=(tuple(range(curve.beta.size)),),
+        q=curve.q,
+        value=curve.minimum,
     )
 
 
@@ -234,25 +198,25 @@ class _Groups:
     @classmethod
     def of(cls, law: Law, points: Sequence[Observations], loss: Loss, level: float) -> "_Groups":
         require_testable(loss)
-        alone = [joint_fit(law, (own,), loss=loss) for own in points]
+        alone = [alone_of(fit_curve(law, own, loss=loss), own.group) for own in points]
         return cls(law=law, points=points, alone=alone, loss=loss, level=level)
 
     def test(self, shared: Sequence[str], *, intervals: bool) -> Comparison:
         law, dof, n = self.law, self._degrees_of_freedom(), sum(p.y.size for p in self.points)
         chosen = _chosen(law, shared)
-        names = tuple(p.name for p in chosen)
-        joint = joint_fit(law, self.points, names, loss=self.loss, separate=self.alone)
-        separate, floor = sum(one.value for one in self.alone), self._floor()
-        restrictions = len(chosen) * (len(self.points) - 1)
-        scale = self._scale(dof)
-        f_statistic = p_value = math.nan
-        if dof:
-            f_statistic = max(joint.value - separate, 0.0) / restrictions / scale
-            p_value = float(stats.f.sf(f_statistic, restrictions, dof))
+        names, noise = tuple(p.name for p in chosen), self._noise()
+        restrictions, floor = len(chosen) * (len(self.points) - 1), self._floor()
+        own = noise is not None and not noise.pooled
+        joint = joint_fit(law, self._weighted(noise), names, loss=self.loss, separate=self.alone)
+        if noise is not None and own:
+            f_statistic, freedom = self._own_noise(noise, joint, chosen)
+        else:
+            f_statistic, freedom = max(joint.value - self._separate, 0.0) / restrictions / self._scale(dof), dof
+        p_value = float(stats.f.sf(f_statistic, restrictions, freedom)) if dof else math.nan
         k = len(self.points) * len(law.parameters)
-        sums = self.loss.kind == "ls"
+        sums = self.loss.kind == "ls" and not own
         together = aicc(joint.value, n=n, parameters=k - restrictions, floor=floor) if sums else math.nan
-        apart = aicc(separate, n=n, parameters=k, floor=floor) if sums else math.nan
+        apart = aicc(self._separate, n=n, parameters=k, floor=floor) if sums else math.nan
         differs = p_value < 1 - self.level if dof else None
         return Comparison(
             groups=joint.groups,
@@ -260,44 +224,89 @@ class _Groups:
             f_statistic=f_statistic,
             p_value=p_value,
             p_adjusted=p_value,
-            degrees_of_freedom=(restrictions, dof),
+            degrees_of_freedom=(restrictions, freedom),
+            noise=noise,
             aicc_shared=together,
             aicc_separate=apart,
             aicc_difference=apart - together,
             parameters=joint.parameters(),
-            intervals=self._intervals(joint, floor) if intervals else {},
+            intervals=self._intervals(joint, floor) if intervals and sums else {},
             distinguishable=differs,
             sentence=comparison_sentence(
                 groups=joint.groups,
                 what=differing(law, chosen),
                 f_statistic=f_statistic,
                 p_value=p_value,
-                degrees_of_freedom=(restrictions, dof),
+                degrees_of_freedom=(restrictions, freedom),
                 differs=differs,
                 untestable=untestable([p.y.size for p in self.points], parameters=len(law.parameters)),
             ),
         )
 
+    @property
+    def _separate(self) -> float:
+        return sum(one.value for one in self.alone)
+
+    def _noise(self) -> Noise | None:
+        """None for a loss whose objective is no sum of squares."""
+        if self.loss.kind != "ls":
+            return None
+        return Noise.of(
+            [p.group for p in self.points],
+            [one.value for one in self.alone],
+            [self._floor_of(p) for p in self.points],
+            [p.y.size - len(self.law.parameters) for p in self.points],
+        )
+
+    def _weighted(self, noise: Noise | None) -> Sequence[Observations]:
+        """The points with the weights 1 / s² of their groups, where each has its own."""
+        if noise is None or noise.pooled:
+            return self.points
+        return [
+            replace(p, weights=(np.ones(p.y.size) if p.weights is None else p.weights) / s)
+            for p, s in zip(self.points, noise.variances, strict=True)
+        ]
+
+    def _own_noise(self, noise: Noise, joint: Joint, chosen: Sequence[Parameter]) -> tuple[float, float]:
+        """F and ν of analysis/noise.py, from the tangents of the separate fits; `joint` is the weighted one."""
+        apart = joint_fit(self.law, self.points, loss=self.loss, separate=self.alone)
+        slopes_QN, first = apart.objective.slopes(apart.q), apart.objective.nonlinear_count
+        places = [(*self.law.nonlinear, *self.law.linear).index(p) for p in chosen]
+        others, end, parts = len(self.points) - 1, 0, []
+        for number, (own, s) in enumerate(zip(self.points, noise.variances, strict=True)):
+            columns = [*apart.theta_columns[number], *(first + k for k in apart.beta_columns[number])]
+            tangents_NK = slopes_QN[columns, end : end + own.y.size].T
+            end += own.y.size
+            size_K = np.maximum(np.linalg.norm(tangents_NK, axis=0), np.finfo(float).tiny)
+            root_KN = np.linalg.pinv(tangents_NK / size_K) / size_K[:, None]
+            sign_G = np.ones(others) if number == 0 else -np.eye(others)[number - 1]
+            parts.append(np.kron(np.outer(sign_G, sign_G), s * (root_KN @ root_KN.T)[np.ix_(places, places)]))
+        separate = sum(one.value / s for one, s in zip(self.alone, noise.variances, strict=True))
+        rise = max(joint.value - separate, 0.0)
+        return rise / (len(chosen) * others), noise.effective_degrees_of_freedom(np.stack(parts))
+
     def _degrees_of_freedom(self) -> int:
         return sum(p.y.size - len(self.law.parameters) for p in self.points)
 
     def _floor(self) -> float:
+        return sum(self._floor_of(p) for p in self.points)
+
+    def _floor_of(self, own: Observations) -> float:
         """What rounding alone leaves of the objective on exact data."""
-        y = [np.ones_like(p.y) if self.loss.logarithmic else p.y for p in self.points]
-        return sum(float(rounding_floor(part)) for part in y)
+        return float(rounding_floor(np.ones_like(own.y) if self.loss.logarithmic else own.y))
 
     def _scale(self, dof: int) -> float:
         """λ/2 of the module docstring, which is the variance of the noise for least squares."""
         if not dof:
             return math.nan
         if self.loss.kind == "ls":
-            return max(sum(one.value for one in self.alone), self._floor()) / dof
+            return max(self._separate, self._floor()) / dof
         apart = joint_fit(self.law, self.points, loss=self.loss, separate=self.alone)
         return max(robust_scale(apart.objective, apart.q, dof) / 2, self._floor() / dof)
 
     def _intervals(self, joint: Joint, floor: float) -> dict[str, Interval]:
         dof = joint.objective.y.size - joint.q.size
-        if dof <= 0 or self.loss.kind != "ls":
+        if dof <= 0:
             return {}
         limit = f_limit(joint.value, degrees_of_freedom=dof, level=self.level, floor=floor)
         values = joint.parameters()[joint.groups[0]]
@@ -316,18 +325,6 @@ def _adjusted(results: Sequence[Comparison | LossGap]) -> list[Comparison | Loss
         for (i, item), p in zip(asked.items(), holm([item.p_value for item in asked.values()]), strict=True):
             found[i] = replace(item, p_adjusted=p)
     return found
-
-
-def _gap_ends(pair: Pair, at: float, gap: float) -> tuple[float, float]:
-    """The gaps between which some pair of curves within the pooled limit lies, ±inf where none is too large."""
-    place = np.array([at])
-
-    def excess(other: float) -> float:
-        return float(pair.meeting_sum(place, place, gap=other)[0]) - pair.limit
-
-    largest = max(float(points.y.max()) for points in pair.points)
-    low, high = (walk(excess, gap, side, step=1e-5 * largest, reach=1e3 * largest) for side in (-1, 1))
-    return low, high
 
 
 def _chosen(law: Law, shared: Sequence[str]) -> tuple[Parameter, ...]:

@@ -1,8 +1,8 @@
 """Where the fitted curves of two groups cross, with the range of x in which these runs allow a crossing.
 
-    f₁(x) = f₂(x)        { x : min { S₁ + S₂ : f₁(x) = f₂(x) } ≤ T }
+    f₁(x) = f₂(x)        { x : some allowed pair of curves has f₁(x) = f₂(x) }
 
-T and the noise are those of analysis/pair.py. The range around a crossing may be unbounded, and a set of its own may
+What is allowed is said in analysis/pair.py. The range around a crossing may be unbounded, and a set of its own may
 exist where the fits do not cross at all: both are said. It is an interval for a place at which the curves meet, not for
 their meeting anywhere. Seber & Wild 1989, Nonlinear Regression, section 5.3; inversion of a test as in Fieller 1954
 (J. R. Statist. Soc. B 16, 175).
@@ -131,7 +131,7 @@ def _possible(pair: Pair, grid: np.ndarray) -> tuple[Interval, ...]:
     """The connected ranges of x at which some pair of curves meets."""
 
     def excess(log_x: np.ndarray) -> np.ndarray:
-        return pair.meeting_sum(np.exp(log_x), np.exp(log_x)) - pair.limit
+        return pair.excess(np.exp(log_x), np.exp(log_x))
 
     def edge(outside: float, inside: float) -> float:
         return float(optimize.brentq(lambda t: float(excess(np.array([t]))[0]), outside, inside, xtol=1e-9, rtol=1e-9))

@@ -3,7 +3,7 @@
     f_better(x_better) = f_worse(x_worse)        leverage = x_worse / x_better
 
 At the compute of the worse group x_worse is given and the loss follows; at a loss both x follow. The interval holds
-every ratio at which some pair of curves with S₁ + S₂ ≤ T meets (analysis/pair.py), so it is neither symmetric nor
+every ratio at which some allowed pair of curves meets (analysis/pair.py), so it is neither symmetric nor
 always bounded: a curve may level off above the loss it should reach. Bates & Watts 1988, Nonlinear Regression Analysis,
 section 6.1; the joint limit is that of Seber & Wild 1989, Nonlinear Regression, section 5.3.
 """
@@ -107,12 +107,12 @@ def at_compute(pair: Pair, at: float) -> Leverage:
     x_better = _reaching(pair, better, loss, at)
     multiplier = at / x_better
 
-    def needed(log_ratio: float) -> float:
+    def excess(log_ratio: float) -> float:
         places = [0.0, 0.0]
         places[worse], places[better] = at, at / math.exp(log_ratio)
-        return float(pair.meeting_sum(np.array(places[:1]), np.array(places[1:]))[0])
+        return float(pair.excess(np.array(places[:1]), np.array(places[1:]))[0])
 
-    return _result(pair, (better, worse), loss, (x_better, at), multiplier, needed)
+    return _result(pair, (better, worse), loss, (x_better, at), multiplier, excess)
 
 
 def at_loss(pair: Pair, loss: float) -> Leverage:
@@ -124,17 +124,16 @@ def at_loss(pair: Pair, loss: float) -> Leverage:
     better, worse = (0, 1) if x[0] <= x[1] else (1, 0)
     multiplier = x[worse] / x[better] if math.isfinite(x[better]) else math.nan
 
-    def needed(log_ratio: float) -> float:
+    def excess(log_ratio: float) -> float:
         """Both curves pass through `loss`, at some x and at ratio·x; x lies between what the two fits ask for."""
         ratio = math.exp(log_ratio)
         first, last = math.log(x[better]), math.log(min(x[worse], FARTHEST * middle) / ratio)
         x_V = np.exp(first + (last - first) * _SHARES)
         height_V1 = np.full((x_V.size, 1), loss)
-        sums_V1 = pair.heights[better].sum_of_squares(x_V, height_V1)
-        sums_V1 = sums_V1 + pair.heights[worse].sum_of_squares(x_V * ratio, height_V1)
-        return float(lowest(sums_V1[:, 0]))
+        places = [x_V, x_V * ratio] if better == 0 else [x_V * ratio, x_V]
+        return float(lowest(pair.rise(*places, height_V1, height_V1)[:, 0] - pair.allowed(*places)))
 
-    return _result(pair, (better, worse), loss, (x[better], x[worse]), multiplier, needed)
+    return _result(pair, (better, worse), loss, (x[better], x[worse]), multiplier, excess)
 
 
 def _result(
@@ -143,16 +142,14 @@ def _result(
     loss: float,
     places: tuple[float, float],
     multiplier: float,
-    needed: Callable[[float], float],
+    excess: Callable[[float], float],
 ) -> Leverage:
     low, high, differs = 0.0, math.inf, None
     if pair.degrees_of_freedom and not math.isnan(multiplier):
         center = math.log(min(multiplier, FARTHEST))
-        if needed(center) > pair.limit and math.isinf(multiplier):
-            low = math.inf
-        else:
-            low = math.exp(_end(needed, pair.limit, center, -1))
-        high = math.exp(_end(needed, pair.limit, center, 1)) if math.isfinite(multiplier) else math.inf
+        never = math.isinf(multiplier) and excess(center) > 0
+        low = math.inf if never else math.exp(_end(excess, center, -1))
+        high = math.exp(_end(excess, center, 1)) if math.isfinite(multiplier) else math.inf
         differs = low > 1
     better, worse = order
     extrapolated = not (pair.covers(better, places[0]) and pair.covers(worse, places[1]))
@@ -196,5 +193,5 @@ def _reaching(pair: Pair, side: int, loss: float, near: float) -> float:
     return near * math.exp(float(optimize.brentq(above, 0.0, sign * reach, xtol=1e-13, rtol=1e-13)))
 
 
-def _end(needed: Callable[[float], float], limit: float, center: float, side: int) -> float:
-    return walk(lambda log_ratio: needed(log_ratio) - limit, center, side, step=0.005, reach=math.log(FARTHEST))
+def _end(excess: Callable[[float], float], center: float, side: int) -> float:
+    return walk(excess, center, side, step=0.005, reach=math.log(FARTHEST))

@@ -207,6 +207,12 @@ def observe_groups(
     return found
 
 
+def zero_names(law: Law, x: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns that stand for inputs which may be 0."""
+    names = (x,) if isinstance(x, str) else x
+    return tuple(name for name, of in zip(names, law.inputs, strict=False) if of in law.zero_inputs)
+
+
 def pick_group(curves: dict[str, Observations], name: str) -> Observations:
     """Raises: UserError for a group the table does not have."""
     if name not in curves:

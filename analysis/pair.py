@@ -1,9 +1,11 @@
-"""Two groups under one law and one noise: their pooled limit, and every pair of curves that stays within it.
+"""Two groups under one law: every pair of curves that these points allow.
 
-    S₁ + S₂ ≤ T = S_min · (1 + F_{1, ν}(level) / ν)        ν = n₁ + n₂ − 2k
+    S₁/s₁² + S₂/s₂² ≤ ν₁ + ν₂ + F_{1, ν}(level)
 
-S_min is the sum of the two separate optima. Both groups are taken to have the same noise, so that a group without
-degrees of freedom of its own can lean on the other. Seber & Wild 1989, Nonlinear Regression, section 5.3.
+Where the noise is pooled (analysis/noise.py) s₁² = s₂² = S_min / (ν₁ + ν₂) and ν = ν₁ + ν₂, the profile-F limit of the
+two separate optima together, and a group without degrees of freedom of its own leans on the other. Where it is not,
+each group has its own and ν is that of Welch and Satterthwaite for the difference of two heights. Seber & Wild 1989,
+Nonlinear Regression, section 5.3.
 """
 
 import math
@@ -14,14 +16,16 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
+from scipy import optimize, stats
 
 from analysis.curve import Curve, fit_curve
-from analysis.intervals import f_limit
 from analysis.laws import Law
+from analysis.methods.wald import spread
+from analysis.noise import Noise
 from analysis.observations import Observations, check_level, find_law, observe_groups, pick_group
 from analysis.sentences import untestable
 from analysis.solve.heights import Heights, lowest
+from analysis.solve.profile import slopes
 from archscale.registry import UserError
 
 # Between the two fitted heights; a parabola through the best three finds the minimum.
@@ -61,23 +65,28 @@ class Pair:
     def degrees_of_freedom(self) -> int:
         return self.curves[0].degrees_of_freedom + self.curves[1].degrees_of_freedom
 
-    @property
-    def separate(self) -> float:
-        return self.curves[0].sum_of_squares + self.curves[1].sum_of_squares
-
-    @property
-    def floor(self) -> float:
-        return self.curves[0].floor + self.curves[1].floor
+    @cached_property
+    def noise(self) -> Noise:
+        return noise_of(self.points, self.curves)
 
     @cached_property
-    def limit(self) -> float:
-        """T of the module docstring, for which at least one pooled degree of freedom is needed."""
-        return f_limit(self.separate, degrees_of_freedom=self.degrees_of_freedom, level=self.level, floor=self.floor)
+    def variances(self) -> tuple[float, float]:
+        """s² of each group, for which at least one pooled degree of freedom is needed."""
+        if not self.noise.pooled:
+            first, second = self.noise.variances
+            return first, second
+        least = sum(curve.sum_of_squares for curve in self.curves)
+        floor = sum(curve.floor for curve in self.curves)
+        return (max(least, floor) / self.degrees_of_freedom,) * 2
 
     @cached_property
     def heights(self) -> tuple[Heights, Heights]:
-        excess = self.limit - self.separate
-        first, second = (Heights.of(curve, curve.sum_of_squares + excess) for curve in self.curves)
+        fewest = self.degrees_of_freedom if self.noise.pooled else min(self.noise.degrees_of_freedom)
+        rise = self._quantile(fewest)
+        first, second = (
+            Heights.of(curve, curve.sum_of_squares + rise * s)
+            for curve, s in zip(self.curves, self.variances, strict=True)
+        )
         return first, second
 
     def predict(self, side: int, x_V: np.ndarray) -> np.ndarray:
@@ -89,15 +98,56 @@ class Pair:
         """Whether x lies inside the data of one group."""
         return bool(self.points[side].x.min() <= x <= self.points[side].x.max())
 
-    def meeting_sum(self, x_V: np.ndarray, x_other_V: np.ndarray, *, gap: float = 0.0) -> np.ndarray:
-        """min of S₁ + S₂ over all pairs of curves with f₁(x) = f₂(x_other) + gap, shape (V,).
+    def excess(self, x_V: np.ndarray, x_other_V: np.ndarray, *, gap: float = 0.0) -> np.ndarray:
+        """How far all pairs of curves with f₁(x) = f₂(x_other) + gap lie outside the limit, shape (V,); ≤ 0 is inside.
 
         The height of the first lies between the two fits, as both profiles of a height rise on either side of theirs.
         """
         first, second = self.heights
         ends = first.predict(x_V)[:, None], second.predict(x_other_V)[:, None] + gap
         h_VH = ends[0] * (1 - _SHARES_H) + ends[1] * _SHARES_H
-        return lowest(first.sum_of_squares(x_V, h_VH) + second.sum_of_squares(x_other_V, h_VH - gap))
+        return lowest(self.rise(x_V, x_other_V, h_VH, h_VH - gap)) - self.allowed(x_V, x_other_V)
+
+    def rise(self, x_V: np.ndarray, x_other_V: np.ndarray, h_VH: np.ndarray, h_other_VH: np.ndarray) -> np.ndarray:
+        """Σ (S − S_min) / s² of curves that pass through these heights, shape (V, H)."""
+        places, heights = (x_V, x_other_V), (h_VH, h_other_VH)
+        return sum(
+            (
+                (profile.sum_of_squares(x, h) - curve.sum_of_squares) / s
+                for profile, curve, s, x, h in zip(
+                    self.heights, self.curves, self.variances, places, heights, strict=True
+                )
+            ),
+            start=np.zeros(h_VH.shape),
+        )
+
+    def allowed(self, x_V: np.ndarray, x_other_V: np.ndarray) -> np.ndarray:
+        """F_{1, ν}(level) for the heights of the first at x and of the second at x_other, shape (V,)."""
+        if self.noise.pooled:
+            return np.full(x_V.shape, self._quantile(self.degrees_of_freedom))
+        parts_GV = np.stack([self._variance(side, x) for side, x in enumerate((x_V, x_other_V))])
+        found = [self.noise.effective_degrees_of_freedom(parts_G[:, None, None]) for parts_G in parts_GV.T]
+        return np.array([self._quantile(dof) for dof in found])
+
+    def standard_error(self, x: float) -> float:
+        """Of the gap of the two curves at x."""
+        return math.sqrt(sum(float(self._variance(side, np.array([x]))[0]) for side in (0, 1)))
+
+    def _quantile(self, degrees_of_freedom: float) -> float:
+        return float(stats.f.ppf(self.level, 1, degrees_of_freedom))
+
+    def _variance(self, side: int, x_V: np.ndarray) -> np.ndarray:
+        """Of the height of one curve at each x, by its tangents."""
+        curve = self.curves[side]
+        slope_VQ = slopes(
+            curve.heights(x_V / curve.scaled.scale), np.repeat(curve.q[None], x_V.size, axis=0), np.arange(x_V.size)
+        )
+        return self.variances[side] * np.einsum("vq,qp,vp->v", slope_VQ, spread(curve, curve.q[None])[0], slope_VQ)
+
+    @property
+    def has_heights(self) -> bool:
+        """Whether gaps, leverage and crossings can be taken: least squares with one input and one exponent."""
+        return len(self.law.inputs) == 1 and all(curve.is_closed_form for curve in self.curves)
 
     def require_one_input(self, what: str) -> None:
         """Raises: UserError for a law of several inputs or exponents, whose sets are not those of heights.py."""
@@ -114,6 +164,16 @@ class Pair:
 
     def untestable(self) -> str:
         return untestable([p.y.size for p in self.points], parameters=len(self.law.parameters))
+
+
+def noise_of(points: Sequence[Observations], curves: Sequence[Curve]) -> Noise:
+    """Of groups fitted by least squares."""
+    return Noise.of(
+        [own.group for own in points],
+        [curve.sum_of_squares for curve in curves],
+        [curve.floor for curve in curves],
+        [curve.degrees_of_freedom for curve in curves],
+    )
 
 
 def two_of(groups: Sequence[str], known: Mapping[str, object]) -> tuple[str, str]:

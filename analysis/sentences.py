@@ -30,7 +30,7 @@ def comparison_sentence(
     what: str,
     f_statistic: float,
     p_value: float,
-    degrees_of_freedom: tuple[int, int],
+    degrees_of_freedom: tuple[int, float],
     differs: bool | None,
     untestable: str,
 ) -> str:
@@ -39,7 +39,7 @@ def comparison_sentence(
     if differs is None:
         return f"Whether {claim} {untestable}."
     p_text = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
-    figures = f"F({degrees_of_freedom[0]}, {degrees_of_freedom[1]}) = {f_statistic:.3g}, {p_text}"
+    figures = f"F({degrees_of_freedom[0]}, {degrees_of_freedom[1]:.3g}) = {f_statistic:.3g}, {p_text}"
     return f"T{claim[1:]} ({figures})." if differs else f"These runs cannot tell whether {claim} ({figures})."
 
 

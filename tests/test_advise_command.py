@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from archscale.cli import app
-from archscale.commands.advise import answer_of
 from archscale.commands.advise_candidates import costs_of, runs_of
+from archscale.commands.advise_study import answer_of
 from archscale.registry import UserError
 from archscale.scaling.flops import training_flops
 from archscale.spec import FlopsAccounting
@@ -98,7 +98,7 @@ def test_sizes_may_be_named_and_costs_limited(demo):
 
 
 def test_the_table_fits_a_terminal_and_json_is_plain(demo):
-    arguments = ["advise", "demo", "--group", "transformer_pp", "--quantity", "loss@1e14", "--root", str(demo)]
+    arguments = ["advise", "demo", "--of", "transformer_pp", "--quantity", "loss@1e14", "--root", str(demo)]
     shown = CliRunner().invoke(app, [*arguments, "--top", "4"], catch_exceptions=False).output.splitlines()
     assert shown[0].startswith("loss at 1·10¹⁴ of transformer_pp: 95 % interval [")
     first = next(i for i, line in enumerate(shown) if line.startswith("group"))
@@ -114,7 +114,7 @@ def test_the_table_fits_a_terminal_and_json_is_plain(demo):
     assert found["quantity"] == "loss@1e14"
     gains = [row["gain_per_cost"] for row in found["candidates"]]
     assert gains == sorted(gains, reverse=True)
-    assert all(math.isfinite(row["width_ratio"]) and row["compute"] > 0 for row in found["candidates"])
+    assert all(math.isfinite(row["width_ratio"]) and row["x"] > 0 for row in found["candidates"])
     assert json.dumps(found)
 
 

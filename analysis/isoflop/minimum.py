@@ -12,11 +12,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from analysis import formatting
 from analysis.intervals import Interval
 from analysis.optimum import Unbracketed, exponential
+
+# Where an end of an interval is looked for, in spans of the points from the vertex: so close that two ends do not fall
+# between neighbours, and so far that what lies beyond is no answer.
+_DISTANCES = np.geomspace(1e-12, 1e3, 600)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ def minimum(x_N: np.ndarray, y_N: np.ndarray, *, degree: int, level: float) -> M
     if dof:
         quantile = float(stats.t.ppf((1 + level) / 2, dof))
         covariance = noise**2 * np.linalg.inv(design.T @ design)
-        ends = _zero_slope(polynomial, covariance, quantile, vertex)
+        ends = _zero_slope(polynomial, covariance, quantile, vertex, high - low)
     return Minimum(
         x=math.exp(centre + vertex),
         interval=exponential(Interval(low=centre + ends[0], high=centre + ends[1], level=level)),
@@ -101,21 +105,33 @@ def _lowest_stationary(polynomial: np.polynomial.Polynomial, low: float, high: f
 
 
 def _zero_slope(
-    polynomial: np.polynomial.Polynomial, covariance: np.ndarray, quantile: float, vertex: float
+    polynomial: np.polynomial.Polynomial, covariance: np.ndarray, quantile: float, vertex: float, span: float
 ) -> tuple[float, float]:
-    """The piece around the vertex of {t: p'(t)² ≤ q²·Var p'(t)}; an end that is not there is infinite."""
-    degree = polynomial.degree()
-    slopes = np.diag(np.arange(1.0, degree + 1), k=-1)[:, :degree]  # of t^k: k·t^(k − 1)
-    spread = slopes.T @ covariance @ slopes
-    variance = np.polynomial.Polynomial(
-        [np.trace(np.fliplr(spread), offset=degree - 1 - k) for k in range(2 * degree - 1)]
-    )
-    excess = polynomial.deriv() ** 2 - quantile**2 * variance
-    if degree == 2 and excess.coef[-1] <= 0:
-        return -math.inf, math.inf
-    real = _real_roots(excess)
-    below, above = real[real <= vertex], real[real >= vertex]
-    return (float(below[-1]) if below.size else -math.inf, float(above[0]) if above.size else math.inf)
+    """The piece around the vertex of {t: p'(t)² ≤ q²·Var p'(t)}; an end that is not there is infinite.
+
+    Each end is a root of ±p'(t) = q·sd p'(t), which is a single one also where the noise vanishes; that of the squares
+    is then double, and its digits are lost.
+    """
+    slope = polynomial.deriv()
+    factors = np.arange(1.0, polynomial.degree() + 1)
+
+    def excess(t: np.ndarray | float, side: int) -> np.ndarray:
+        row = factors * np.vander(np.atleast_1d(t), len(factors), increasing=True)
+        variance = np.einsum("ti,ij,tj->t", row, covariance[1:, 1:], row)
+        return side * slope(np.atleast_1d(t)) - quantile * np.sqrt(np.maximum(variance, 0.0))
+
+    ends = []
+    for side in (-1, 1):
+        places = vertex + side * span * _DISTANCES
+        outside = np.flatnonzero(excess(places, side) > 0)
+        if not outside.size:
+            ends.append(side * math.inf)
+        elif outside[0] == 0:
+            ends.append(vertex)
+        else:
+            bracket = places[outside[0] - 1], places[outside[0]]
+            ends.append(float(optimize.brentq(lambda t, side=side: float(excess(t, side)[0]), *bracket, xtol=1e-15)))
+    return ends[0], ends[1]
 
 
 def _real_roots(polynomial: np.polynomial.Polynomial) -> np.ndarray:

@@ -62,7 +62,9 @@ def wild_ends(
     curve: Curve, points: Observations, quantity: Quantity, count: int, level: float, *, draws: int = DRAWS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile-t ends for each of `count` quantities, two arrays (V,); each point is a cluster without clusters."""
-    clusters = np.arange(points.y.size) if points.clusters is None else np.unique(points.clusters, return_inverse=True)[1]
+    clusters = (
+        np.arange(points.y.size) if points.clusters is None else np.unique(points.clusters, return_inverse=True)[1]
+    )
     members_CN = np.arange(clusters.max() + 1)[:, None] == clusters
     residual = _unfitted(curve, members_CN)
     generator = np.random.default_rng(SEED)

@@ -6,6 +6,7 @@ influence   the irreducible loss of a group, or the law's last parameter, withou
 """
 
 import math
+import re
 from functools import lru_cache
 
 from analysis import formatting
@@ -18,7 +19,7 @@ from analysis.report.pairs import leader, pairs
 from analysis.report.sensitivity import influences
 
 # Beyond so many rows those that move most are shown.
-_MOST_ROWS = 24
+_MOST_ROWS = 15
 
 
 @lru_cache(maxsize=1)
@@ -108,11 +109,14 @@ def _leverages(evidence: Evidence) -> Forest:
 
 
 def _influence(evidence: Evidence) -> Forest:
-    shifts = sorted(_shifts(evidence), key=lambda found: -found[1].shift)[:_MOST_ROWS]
+    shifts = _shifts(evidence)
+    strongest = sorted((shift.shift for _, shift in shifts), reverse=True)[:_MOST_ROWS]
     order = {label: place for place, label in enumerate(dict.fromkeys([leader(evidence), *sorted(evidence.fits)]))}
+    what = f"{evidence.column(evidence.settings.x).phrase} = "
     rows = [
         Estimate(
-            name="without " + formatting.polished(shift.left_out),
+            # The loss behind the place tells equal places apart, and here the value does.
+            name="without " + formatting.polished(re.sub(r" \([^()]*\)$", "", shift.left_out)).replace(what, ""),
             group=label,
             value=float(shift.after),
             low=shift.low,
@@ -121,6 +125,7 @@ def _influence(evidence: Evidence) -> Forest:
             said=shift.conclusion if shift.conclusion_changes else "",
         )
         for label, shift in sorted(shifts, key=lambda found: order[found[0]])
+        if shift.shift in strongest
     ]
     unit = evidence.loss_unit if series.main_parameter(evidence) == "C" else ""
     label = _main_label(evidence)

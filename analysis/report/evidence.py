@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import formatting
-from analysis.compare import Comparison, LossGap, compare_all
+from analysis.compare import Comparison, compare_all
+from analysis.gap import LossGap
 from analysis.fit import Fit, fit_groups
 from analysis.holdout import HoldOut, hold_out_largest
 from analysis.laws import LAWS, Law

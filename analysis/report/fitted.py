@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from analysis import formatting
-from analysis.compare import LossGap, gap_of
+from analysis.gap import LossGap, gap_of
 from analysis.pair import all_pairs
 from analysis.report.evidence import Evidence
 from analysis.report.measured import common_scales

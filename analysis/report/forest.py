@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from analysis.report import series
 from analysis.report.printing import GREY, PAGE_INCHES, log_axis, new_axes, plain
 from analysis.report.style import Style
+from analysis.report.traces import GREY as PAGE_GREY
 from analysis.report.traces import Figure as Specification
 from analysis.report.traces import log_axis as log_axis_of
 from analysis.report.traces import new_axis, numbers, plotly_figure, rule
@@ -121,7 +122,7 @@ def forest_specification(forest: Forest, style: Mapping[str, Style]) -> Specific
         traces.append(
             shared
             | {"mode": "markers", "hoverinfo": "skip", "showlegend": False}
-            | {"marker": {"color": GREY, "size": 11, "symbol": "line-ns-open", "line": {"width": 2}}}
+            | {"marker": {"color": PAGE_GREY, "size": 11, "symbol": "line-ns-open", "line": {"width": 2}}}
             | {"x": numbers([row.against for _, row in own]), "y": [height for height, _ in own]}
         )
     low, high = forest.limits

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.compare import Comparison, LossGap
+from analysis.compare import Comparison
+from analysis.gap import LossGap
 from analysis.fit import Fit
 
 if TYPE_CHECKING:

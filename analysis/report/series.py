@@ -118,7 +118,7 @@ def profiles(evidence: Evidence, parameter: str = "") -> dict[str, ProfileSeries
         if fit.degrees_of_freedom < 1 or not fit.sum_of_squares > 0:
             continue
         parameter = parameter or main_parameter(evidence)
-        values, sum_of_squares = fit.profile(parameter, points=121)
+        values, sum_of_squares = fit.profile(parameter, points=61)
         variance = fit.sum_of_squares / fit.degrees_of_freedom
         found[name] = ProfileSeries(
             parameter=parameter,

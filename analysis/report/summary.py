@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import formatting
-from analysis.compare import Comparison, LossGap
+from analysis.compare import Comparison
+from analysis.gap import LossGap
 from analysis.report import coverage, fitted, limits, measured, sizes
 from analysis.report.evidence import Evidence
 from analysis.report.pairs import FEW, leader, limit_test, promise, told

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis import formatting
-from analysis.compare import Comparison, LossGap
+from analysis.compare import Comparison
+from analysis.gap import LossGap
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
 from analysis.report.ranking import ranking

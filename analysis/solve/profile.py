@@ -190,7 +190,8 @@ class _Bracket:
     z_outside: np.ndarray
     place_outside: np.ndarray
     q: np.ndarray
-    turn: np.ndarray
+    streak: np.ndarray  # rounds in a row that ended on one side of the limit
+    was_inside: np.ndarray
     idle: np.ndarray
 
     @classmethod
@@ -208,7 +209,8 @@ class _Bracket:
             z_outside=unknown[1],
             place_outside=unknown[2],
             q=np.repeat(q[None], count, axis=0),
-            turn=np.zeros(count, dtype=int),
+            streak=np.zeros(count, dtype=int),
+            was_inside=np.ones(count, dtype=bool),
             idle=np.zeros(count, dtype=int),
         )
 
@@ -222,16 +224,18 @@ class _Bracket:
         self.inside[ins], self.q[ins] = self.target[ins], q[is_inside]
         self.z_outside[outs], self.place_outside[outs] = z[~is_inside], place[~is_inside]
         self.outside[outs] = self.target[outs]
-        self.turn[rows] += 1
+        self.streak[rows] = np.where(is_inside == self.was_inside[rows], self.streak[rows] + 1, 1)
+        self.was_inside[rows] = is_inside
         inside, z_inside = self.inside[rows], self.z_inside[rows]
         # While nothing outside is known: as far again as z = 1 is expected, at most two strides and a half more.
         growth = np.clip(1.05 / np.maximum(z_inside, 1e-3) - 1, 0.05, 1.5)
         run = np.maximum(np.abs(inside - self.start[rows]), 0.1 * np.abs(self.stride[rows]))
         onwards = inside + np.sign(self.stride[rows]) * run * growth
-        # The secant overshoots and undershoots in turn by a hundredth, so that both ends close in.
+        # The secant overshoots and undershoots in turn by a hundredth, so that both ends close in; where only one does,
+        # z jumps or bends and halving is faster.
         share = (1 - z_inside) / (self.z_outside[rows] - z_inside)
         nudge = np.where(is_inside, 1 + 0.01 * (1 - share), 1 - 0.01 * share)
-        share = np.where(self.turn[rows] % 5 == 0, 0.5, np.clip(share * nudge, 1e-3, 1 - 1e-3))
+        share = np.where(self.streak[rows] > 2, 0.5, np.clip(share * nudge, 1e-3, 1 - 1e-3))
         between = inside + share * (self.outside[rows] - inside)
         self.target[rows] = np.where(np.isnan(self.outside[rows]), onwards, between)
 

@@ -9,6 +9,7 @@ axis for it.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -59,11 +60,14 @@ class ScaledLaw:
 
     def natural(self, theta_P: np.ndarray) -> np.ndarray:
         """The parameters that a θ of the search stands for, in the unit of u."""
-        return np.where(self._logarithmic(), np.exp(np.where(self._logarithmic(), theta_P, 0.0)), theta_P)
+        is_logarithmic = self._logarithmic
+        if not is_logarithmic.any():
+            return theta_P
+        return np.where(is_logarithmic, np.exp(np.where(is_logarithmic, theta_P, 0.0)), theta_P)
 
     def searched(self, natural_P: np.ndarray) -> np.ndarray:
         """The θ of the search for parameters in the unit of u."""
-        is_logarithmic = self._logarithmic()
+        is_logarithmic = self._logarithmic
         return np.where(
             is_logarithmic, np.log(np.where(is_logarithmic, np.clip(natural_P, _TINY, _HUGE), 1.0)), natural_P
         )
@@ -93,6 +97,7 @@ class ScaledLaw:
             axes.append(np.clip(np.log(grid) if p.logarithmic else grid, low, high))
         return low_P, high_P, axes
 
+    @cached_property
     def _logarithmic(self) -> np.ndarray:
         return np.array([p.logarithmic for p in self.law.nonlinear], dtype=bool)
 

@@ -148,3 +148,48 @@ def bench_tools(
             console().print(line, markup=False, highlight=False)
     for line in [*absent, *missing]:
         console().print(line, markup=False, highlight=False)
+
+
+@bench_app.command("fits")
+def bench_fits_speed(
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Published data. Default: $ARCHSCALE_PUBLISHED_DATA.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Repeat published fits: their figures and ours side by side, and the seconds each fit takes."""
+    from archscale.bench.fit_tables import fits_json, fits_table, refits_line
+    from archscale.bench.fits import bench_fits, bench_refits
+    from archscale.bench.published import data_folder, published_fits
+
+    published, absent = published_fits(data_folder(data))
+    rows, refits = bench_fits(published), bench_refits()
+    if as_json:
+        print_json(fits_json(rows, refits, absent))
+        return
+    console().print(fits_table(rows))
+    for line in [refits_line(refits), *absent]:
+        console().print(line, markup=False, highlight=False)
+
+
+@bench_app.command("coverage")
+def bench_coverage(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DESIGN]...", help="Which; all without.")] = None,
+    simulations: Annotated[int, typer.Option(min=1, help="Data sets of each design, for profile and wald.")] = 1000,
+    bootstraps: Annotated[
+        int, typer.Option(min=0, help="Of them, for the bootstraps, whose every interval is 1000 refits.")
+    ] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how often intervals hold the truth, on made-up data of stated designs."""
+    from archscale.bench.coverage import coverage
+    from archscale.bench.designs import DESIGNS, find_design
+    from archscale.bench.fit_tables import coverage_json, coverage_table
+
+    designs = [find_design(name) for name in names or DESIGNS]
+    counts = {"profile": simulations, "wald": simulations, "pairs": bootstraps, "wild": bootstraps}
+    rows = [row for design in designs for row in coverage(design, counts)]
+    if as_json:
+        print_json(coverage_json(rows, designs))
+        return
+    console().print(coverage_table(rows, designs))

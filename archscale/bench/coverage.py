@@ -7,108 +7,30 @@ where the best fit with that value stays below the limit, which needs no search 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 from analysis.curve import Curve, fit_curve
-from analysis.laws import LAWS, Law
-from analysis.methods import METHODS, ends_of
+from analysis.laws import LAWS
+from analysis.methods import ends_of
 from analysis.methods.quantities import Parameters
 from analysis.methods.wald import spread
 from analysis.observations import Observations, observe
-from analysis.solve.dispersion import robust_scale
 from analysis.solve.losses import Loss
 from analysis.solve.minimum import refit_near
 from analysis.solve.newton import newton
-from analysis.solve.objective import Objective
 from analysis.solve.profile import Pinned, Quantity, slopes
 from analysis.solve.projection import minimise
-from archscale.registry import unknown
+from archscale.bench.designs import Design
 
 LEVEL = 0.9
 _AHEAD = 4.0
 _BATCH = 100
 # Each round leaves 1 / (1 + _STIFFNESS) of the distance to the pinned value.
 _STIFFNESS, _ROUNDS = 50.0, 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Design:
-    """`noise` is the standard deviation of each point in nats; a share `outliers` of points has ten times as much.
-
-    `x` is (n,) or (n, I), ascending; the prediction is at four times the largest inputs. `asked` names the exponent and
-    the irreducible loss.
-    """
-
-    name: str
-    law: str
-    x: np.ndarray
-    truth: Mapping[str, float]
-    noise: float
-    asked: tuple[str, str] = ("b", "C")
-    loss: str = "ls"
-    outliers: float = 0.0
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        return (*self.asked, "4×")
-
-    @property
-    def said(self) -> str:
-        """In one line."""
-        law = LAWS[self.law]
-        values = ", ".join(f"{name} {self.truth[name]:g}" for name in (p.name for p in law.parameters))
-        odd = f", {100 * self.outliers:g} % of points 10 ×" if self.outliers else ""
-        return f"{law.equation}, {len(self.x)} points, {values}, noise {self.noise:g}{odd}, {self.loss}"
-
-    def simulate(self, count: int, *, seed: int = 0) -> np.ndarray:
-        """(count, n); the first rows are the same whatever the count."""
-        mean = _Truth(design=self).heights(self.x)
-        rows = []
-        for number in range(count):
-            generator = np.random.default_rng([seed, number])
-            size = np.where(generator.random(len(self.x)) < self.outliers, 10 * self.noise, self.noise)
-            rows.append(mean + size * generator.standard_normal(len(self.x)))
-        return np.stack(rows)
-
-
-def _grid(sizes: Sequence[float], tokens: Sequence[float]) -> np.ndarray:
-    return np.array([(size, seen) for size in sizes for seen in tokens])
-
-
-_SIX = np.geomspace(1.0, 64.0, 6)
-_FALL = {"A": 2.0, "b": 0.3, "C": 1.5}
-_JOINT = {"A": 2.0, "B": 1.0, "E": 1.8, "alpha": 0.35, "beta": 0.4}
-DESIGNS = {
-    design.name: design
-    for design in (
-        Design(name="quiet", law="power_offset", x=_SIX, truth=_FALL, noise=0.001),
-        Design(name="noisy", law="power_offset", x=_SIX, truth=_FALL, noise=0.01),
-        Design(name="steep", law="power_offset", x=_SIX[:5], truth={"A": 1.0, "b": 0.9, "C": 2.0}, noise=0.01),
-        Design(name="bound", law="power_offset", x=_SIX, truth={"A": 2.0, "b": 0.15, "C": 0.1}, noise=0.01),
-        Design(
-            name="grid",
-            law="chinchilla",
-            x=_grid(np.geomspace(0.1, 2.7, 4), np.geomspace(2, 54, 4)),
-            truth=_JOINT,
-            noise=0.01,
-            asked=("alpha", "E"),
-        ),
-        Design(
-            name="outliers",
-            law="power_offset",
-            x=np.geomspace(1.0, 64.0, 16),
-            truth=_FALL,
-            noise=0.01,
-            loss="huber:0.0134",
-            outliers=0.1,
-        ),
-    )
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,43 +42,23 @@ class CoverageRow:
     simulations: int
     covered: Mapping[str, float]
 
+    @property
     def error(self) -> float:
         """The standard error of a share that is LEVEL."""
         return math.sqrt(LEVEL * (1 - LEVEL) / self.simulations)
 
 
-def find_design(name: str) -> Design:
-    """Raises: UserError for a name that is not in DESIGNS."""
-    if name not in DESIGNS:
-        raise unknown("design", name, DESIGNS)
-    return DESIGNS[name]
-
-
-def coverage(design: Design, simulations: int, *, methods: Sequence[str] = tuple(METHODS)) -> list[CoverageRow]:
-    """One row a method, all on the same data sets."""
-    simulated = Simulated(design=design, y=design.simulate(simulations))
+def coverage(design: Design, simulations: Mapping[str, int]) -> list[CoverageRow]:
+    """One row a method, each on the first so many of the same data sets; none for a method with 0 of them."""
     rows = []
-    for method in methods:
+    for method, count in simulations.items():
+        if not count:
+            continue
+        simulated = Simulated(design=design, y=design.simulate(count))
         hit = simulated.profile_holds() if method == "profile" else simulated.holds(method)
         shares = dict(zip(design.quantities, hit.mean(axis=0).tolist(), strict=True))
-        rows.append(CoverageRow(design=design.name, method=method, simulations=simulations, covered=shares))
+        rows.append(CoverageRow(design=design.name, method=method, simulations=count, covered=shares))
     return rows
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Truth:
-    design: Design
-
-    @property
-    def law(self) -> Law:
-        return LAWS[self.design.law]
-
-    def heights(self, x: np.ndarray) -> np.ndarray:
-        """f(x; truth), (n,)."""
-        columns, truth = x.T if x.ndim == 2 else x[None], self.design.truth
-        theta = [np.full(len(x), truth[p.name]) for p in self.law.nonlinear]
-        beta = np.array([truth[p.name] for p in self.law.linear])
-        return np.asarray(self.law.design(*columns, *theta) @ beta)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,7 +72,7 @@ class Simulated:
     def truths(self) -> np.ndarray:
         """Of the quantities, (3,)."""
         values = [self.design.truth[name] for name in self.design.asked]
-        return np.array([*values, *_Truth(design=self.design).heights(self._ahead)])
+        return np.array([*values, *self.design.heights(self._ahead)])
 
     def curve(self, number: int) -> Curve:
         """The fit of one data set."""
@@ -253,8 +155,8 @@ class Simulated:
 
     @cached_property
     def _points(self) -> Observations:
-        truth = _Truth(design=self.design)
-        return observe(self.design.x, truth.heights(self.design.x), x_names=truth.law.inputs)
+        inputs = LAWS[self.design.law].inputs
+        return observe(self.design.x, self.design.heights(self.design.x), x_names=inputs)
 
     @cached_property
     def _first(self) -> Curve:

@@ -1,45 +1,80 @@
 """`archscale advise`: parses, calls, prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from archscale.registry import UserError
 from archscale.terminal import AsJson, console, print_json
 
-if TYPE_CHECKING:
-    from archscale.commands.advise_tables import Answer
+HELP = """Say which next run narrows what is asked for most for its cost.
 
-Study = Annotated[str, typer.Argument(help="A study with a fit, by name or as a path to your own YAML.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="KEY=VALUE, as the study was swept with.", show_default=False)
-]
+Of a study: a missing cell, a further seed, a new size, each with its command.
+Of a table, or whatever else `archscale fit` reads: a further seed at an x that is
+there, or a new x between and beyond these.
+
+archscale advise flops --quantity loss@1e22 --of sambay
+archscale advise points.csv --x C --y loss --group arch --cost gpu_hours
+archscale advise points.csv --x C --y loss --group arch --of a,b --quantity gap@1e22 --cost-per-x 1
+"""
+DEFAULT = "missing;seeds;sizes"
 
 
 def advise_command(
-    study: Study,
-    overrides: Overrides = None,
+    source: Annotated[
+        str, typer.Argument(metavar="STUDY|POINTS", help="A study with a fit, by name or YAML; or a table of points.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Of a study: KEY=VALUE, as it was swept with.", show_default=False)
+    ] = None,
     quantity: Annotated[
         str | None, typer.Option(help="What to know better: C, b, …, loss@X or gap@X. Default: the law's last, as C.")
     ] = None,
-    group: Annotated[str | None, typer.Option(metavar="G[,G]", help="Of which groups; two for a gap.")] = None,
+    of: Annotated[str | None, typer.Option(metavar="G[,G]", help="Of which groups; two for a gap.")] = None,
     candidates: Annotated[
-        str, typer.Option(help="missing, seeds, sizes, or KEY=VALUE,VALUE; several with semicolons.")
-    ] = "missing;seeds;sizes",
+        str, typer.Option(help="missing (of a study), seeds, sizes, or KEY=VALUE,VALUE; several with semicolons.")
+    ] = DEFAULT,
     at_most: Annotated[
         float | None, typer.Option(metavar="COST", help="Leave out candidates that cost more than that each.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 10,
+    x: Annotated[str | None, typer.Option(metavar="COL", help="Of a table: the input of the law.")] = None,
+    y: Annotated[str | None, typer.Option(metavar="COL", help="Of a table: the loss.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="COL", help="Of a table: one fit for each value of it.")] = None,
+    cost: Annotated[str | None, typer.Option(metavar="COL", help="Of a table: what each run cost.")] = None,
+    cost_per_x: Annotated[
+        float | None, typer.Option(metavar="COST", help="Of a table: what a run costs for each unit of x.")
+    ] = None,
+    law: Annotated[str | None, typer.Option(help="Of a table. Default: power_offset.")] = None,
+    level: Annotated[float | None, typer.Option(help="Of a table: confidence of its intervals. Default: 0.95.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="COL=VALUE", help="Of a table: only these rows.")] = None,
+    derive: Annotated[list[str] | None, typer.Option(metavar="NAME=EXPR", help="Of a table: a new column.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of a packaged description: where its data set is.")
+    ] = None,
     as_json: AsJson = False,
     root: Annotated[
         Path, typer.Option("--root", envvar="ARCHSCALE_ROOT", help="Folder of runs, prepared data and reports.")
     ] = Path("runs"),
 ) -> None:
-    """Say which next run narrows what a study is asked for most for its cost: a missing cell, a seed, a new size."""
+    from archscale.commands.advise_points import Asked, answer_of_points
+    from archscale.commands.advise_study import answer_of
     from archscale.commands.advise_tables import answer_json, answer_lines
+    from archscale.commands.report import is_table
 
-    answer = answer_of(study, overrides or [], quantity, group, candidates, at_most, root)
+    asked = Asked(
+        quantity=quantity, of=of, candidates=candidates, at_most=at_most, x=x, y=y, group=group, cost=cost,
+        cost_per_x=cost_per_x, law=law, level=level, where=where or (), derive=derive or (), data=data,
+    )  # fmt: skip
+    if is_table(source):
+        if overrides:
+            raise UserError(f"{overrides[0]}: overrides are for studies; rows of a table are chosen with --where")
+        answer = answer_of_points(source, asked)
+    elif option := asked.first_of_tables:
+        raise UserError(f"--{option} is for tables, and {source} is none; groups of a study are named with --of")
+    else:
+        answer = answer_of(source, overrides or [], quantity, of, candidates, at_most, root)
     if as_json:
         print_json(answer_json(answer))
         return
@@ -47,81 +82,4 @@ def advise_command(
         console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def answer_of(
-    study: str,
-    overrides: list[str],
-    quantity: str | None,
-    group: str | None,
-    candidates: str,
-    at_most: float | None,
-    root: Path,
-) -> "Answer":
-    """
-    Raises:
-        UserError: for a study without a fit or a finished run, or what analysis.advise or the candidates refuse.
-    """
-    from dataclasses import replace
-
-    from analysis.advise import Candidate, advise, quantity_of
-    from analysis.laws import LAWS
-    from analysis.report.gathered import group_column
-    from analysis.table import RunTable, planned_row
-    from archscale.commands.advise_candidates import column_of, costs_of, runs_of
-    from archscale.commands.advise_tables import Answer, check_some
-    from archscale.launch.state import observe_cells
-    from archscale.plan import recount
-    from archscale.runlog.directory import RunDirectory
-    from archscale.spec import FitSettings
-    from archscale.study import expand, load_study
-
-    loaded = load_study(study)
-    settings = loaded.reading
-    if not isinstance(settings, FitSettings):
-        raise UserError(f"study {loaded.name} compares without a law: advice is for studies with fit: in their YAML")
-    law, column = LAWS[settings.law], group_column(settings)
-    asked = quantity_of(quantity or law.parameters[-1].name, law)
-    cells = expand(loaded, overrides)
-    states = observe_cells(cells, root)
-    present = [RunDirectory(root / cell.run_id) for cell in cells if (root / cell.run_id / "spec.json").exists()]
-    table = RunTable.from_directories(present, {state.run_id: state.state for state in states})
-    table = replace(table, runs=recount(table.runs, cells))
-    points = table.fit_points()
-    if points.empty:
-        raise UserError(
-            f"no run of study {loaded.name} has finished: `archscale sweep {study}` runs it, then ask again"
-        )
-    points = points.assign(**{column: points[column].astype(str)})
-    # A run that somebody is at needs no advice.
-    left = {
-        state.run_id: 0.0 if state.state in ("finished", "diverged") else 1 - state.step / state.steps
-        for state in states
-        if state.state != "running"
-    }
-    runs, refused = runs_of(loaded, overrides, cells, left, [part.strip() for part in candidates.split(";")])
-    costs = costs_of(runs, table.runs, cells)
-    offered = []
-    for run in runs:
-        row, cost = planned_row(run.cell.spec), costs.by_run[run.cell.run_id]
-        if at_most is None or cost <= at_most:
-            place = column_of(run, settings.x, row)
-            offered.append(Candidate(label=run.cell.run_id, group=str(row[column]), x=place, cost=cost))
-    check_some(offered, candidates)
-    return Answer(
-        study=study,
-        overrides=tuple(overrides),
-        x_name=settings.x,
-        advised=advise(
-            law,
-            points,
-            x=settings.x,
-            y=settings.y,
-            group=column,
-            quantity=asked,
-            candidates=offered,
-            groups=None if group is None else [name.strip() for name in group.split(",")],
-            level=settings.level,
-        ),
-        runs={run.cell.run_id: run for run in runs},
-        costs=costs,
-        refused=tuple(refused),
-    )
+advise_command.__doc__ = HELP

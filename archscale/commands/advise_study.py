@@ -61,7 +61,7 @@ def answer_of(
         if at_most is None or cost <= at_most:
             place = column_of(run, settings.x, row)
             offered.append(Candidate(label=run.cell.run_id, group=str(row[column]), x=place, cost=cost))
-    check_some(offered, candidates)
+    check_some(offered, candidates, example="scale.depth=28,32")
     return Answer(
         source=study,
         overrides=tuple(overrides),

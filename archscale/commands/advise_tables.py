@@ -12,7 +12,8 @@ from archscale.commands.advise_candidates import Costs
 from archscale.plan.tables import TextTable, short_amount, short_scientific
 from archscale.registry import UserError
 
-_MOST_GROUP = 20
+# Characters of a group beside the three columns of a run of a study, and beside the one of a point of a table.
+_MOST_GROUP = {3: 20, 1: 32}
 
 
 class Proposed(Protocol):
@@ -92,6 +93,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     advised = answer.advised
     return {
         "source": answer.source,
+        "x_name": answer.x_name,
         "quantity": advised.quantity.name,
         "level": advised.level,
         "now": {group: [_finite(now.low), _finite(now.high)] for group, now in advised.now.items()},
@@ -112,7 +114,7 @@ def _candidate_json(answer: Answer, found: Advice) -> dict[str, Any]:
         "kind": run.kind,
         "group": found.candidate.group,
         "settings": list(run.settings),
-        answer.x_name: found.candidate.x,
+        "x": found.candidate.x,
         "cost": found.candidate.cost,
         "expected_width": _finite(found.width),
         "width_ratio": _finite(found.ratio),
@@ -122,9 +124,9 @@ def _candidate_json(answer: Answer, found: Advice) -> dict[str, Any]:
 
 
 def _row(answer: Answer, found: Advice) -> tuple[str, ...]:
-    group = found.candidate.group
+    group, most = found.candidate.group, _MOST_GROUP[len(answer.headings)]
     return (
-        group if len(group) <= _MOST_GROUP else f"{group[: _MOST_GROUP - 1]}…",
+        group if len(group) <= most else f"{group[: most - 1]}…",
         *answer.runs[found.candidate.label].shown,
         short_scientific(found.candidate.x),
         short_amount(found.candidate.cost) if found.candidate.cost < 1e6 else short_scientific(found.candidate.cost),
@@ -152,9 +154,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_some(offered: Sequence[object], candidates: str) -> None:
+def check_some(offered: Sequence[object], candidates: str, *, example: str) -> None:
     """Raises: UserError where nothing is left to choose from."""
     if not offered:
-        raise UserError(
-            f"--candidates {candidates}: no such run is left; name sizes, e.g. --candidates scale.depth=28,32"
-        )
+        raise UserError(f"--candidates {candidates}: no such run is left; name sizes, e.g. --candidates {example}")

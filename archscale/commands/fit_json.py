@@ -6,7 +6,8 @@
 
 from typing import Any
 
-from analysis.compare import Comparison, LossGap
+from analysis.compare import Comparison
+from analysis.gap import LossGap
 from analysis.holdout import HoldOuts
 from archscale.commands.fit_results import ALL, Results
 from archscale.commands.plain import plain

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.compare import Comparison, LossGap, compare, compare_all
+from analysis.compare import Comparison, compare, compare_all
+from analysis.gap import LossGap
 from analysis.curve import fit_curve
 from analysis.fit import Fit, fit_groups
 from analysis.holdout import HoldOuts, hold_out

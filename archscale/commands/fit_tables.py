@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import formatting
-from analysis.compare import Comparison, LossGap
+from analysis.compare import Comparison
+from analysis.gap import LossGap
 from analysis.rules import Delta
 from archscale.commands.fit_results import ALL, Results
 

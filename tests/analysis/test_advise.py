@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from analysis.advise import Advised, Candidate, Quantity, advise, quantity_of
-from analysis.compare import loss_gap
+from analysis.gap import loss_gap
 from analysis.fit import fit
 from archscale.registry import UserError
 from tests.analysis.curves import curve

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.compare import Comparison, LossGap, compare, compare_all, holm, loss_gap
+from analysis.compare import Comparison, compare, compare_all, holm
 from analysis.fit import fit
+from analysis.gap import LossGap, loss_gap
 from analysis.intervals import f_limit
 from analysis.laws import LAWS
 from analysis.observations import observe

@@ -46,7 +46,7 @@ def test_the_range_holds_exactly_the_places_at_which_the_gap_may_vanish():
     (point,) = [point for point in found.points if not point.extrapolated]
     for ratio, inside in ((1.0005, True), (0.9995, False)):
         place = np.array([point.interval.low * ratio])
-        assert (pair.meeting_sum(place, place)[0] <= pair.limit) is np.bool_(inside)
+        assert (pair.excess(place, place)[0] <= 0) is np.bool_(inside)
     assert point.interval.low < point.x < point.interval.high
 
 

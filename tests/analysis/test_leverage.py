@@ -66,7 +66,7 @@ def test_the_true_leverage_is_in_the_interval_as_often_as_the_level_says():
         points = [observe(x, noisy(seed, x=x, A=A, sigma=0.004)) for seed, A in ((2 * i, 2.0), (2 * i + 1, 2.2))]
         curves = [fit_curve(LAWS["power_offset"], own) for own in points]
         pair = Pair(law=LAWS["power_offset"], points=tuple(points), curves=tuple(curves), level=level)
-        hits += pair.meeting_sum(np.array([x_better]), np.array([at]))[0] <= pair.limit
+        hits += pair.excess(np.array([x_better]), np.array([at]))[0] <= 0
     assert stats.binomtest(hits, count, level).pvalue > 0.01, f"{hits} of {count}"
 
 
@@ -76,7 +76,7 @@ def test_the_interval_is_the_set_of_ratios_at_which_the_curves_may_meet():
     found = leverage("power_offset", table, **PAIR, at=[64.0])[0]
     for ratio, inside in ((1.001, True), (0.999, False)):
         place = 64.0 / (found.interval.low * ratio)
-        assert (pair.meeting_sum(np.array([place]), np.array([64.0]))[0] <= pair.limit) is np.bool_(inside)
+        assert (pair.excess(np.array([place]), np.array([64.0]))[0] <= 0) is np.bool_(inside)
 
 
 def test_a_loss_below_the_limit_of_the_worse_curve_is_never_reached_by_it():

@@ -6,6 +6,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.browser.conftest import ATTACK
+
 MEASURES = (Path(__file__).parent / "measures.js").read_text()
 SAMBAY = "SambaY"
 
@@ -143,6 +145,10 @@ def test_a_run_links_to_its_page_at_wandb_only_over_the_web(desk):
     assert len(links) == 1
     assert links[0][0].startswith("https://wandb.ai/a/b/runs/c?")
     assert links[0][1] == "noopener noreferrer"
+    pages = tab.evaluate(
+        "Object.values(JSON.parse(document.getElementById('run-details').textContent).runs).map(run => run.wandb)"
+    )
+    assert [page for page in pages if page] == [f"https://wandb.ai/a/b/runs/c?{ATTACK}"]
 
 
 def test_the_data_of_a_figure_are_a_table_that_leads_to_the_runs(desk):

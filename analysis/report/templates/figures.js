@@ -72,7 +72,7 @@ function draw(plot) {
 
 // A figure of rows is as high as its rows.
 function fit({ element, figure }) {
-  if (figure.rows) element.style.height = `${5 + 1.35 * figure.rows}rem`;
+  if (figure.rows) element.style.height = `${5 + 1.2 * figure.rows}rem`;
 }
 
 const redraw = () => plots.filter((plot) => plot.drawn).forEach(draw);

@@ -101,6 +101,18 @@ def test_a_budget_that_is_not_bracketed_has_a_reason_and_no_size(x, y, reason, s
     assert found.side == side
 
 
+@pytest.mark.parametrize("degree", [2, 3])
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-6])
+def test_an_interval_shrinks_with_the_noise_down_to_none(degree, noise):
+    """Also for a cubic through points of a parabola, whose slope has its second zero anywhere."""
+    t, scatter = np.linspace(-1.2, 1.2, 7), np.array([1, -1, 0.5, 0, -0.5, 1, -1])
+    found = minimum(np.exp(t + 18), 2 + 0.05 * t**2 + noise * scatter, degree=degree, level=0.95)
+    assert isinstance(found, Minimum)
+    assert found.verdict == "bracketed"
+    width = math.log(found.interval.high / found.interval.low)
+    assert (10 * noise if noise else -1e-12) < width < 100 * noise + 1e-6
+
+
 def test_what_is_weak_about_an_optimum_is_said():
     x = np.exp(np.array([-2.0, -1.5, -1.0, -0.5, 0.2]))
     exact = minimum(x, np.log(x) ** 2, degree=2, level=0.95)
