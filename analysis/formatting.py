@@ -74,6 +74,13 @@ def short(value: float) -> str:
     return minus(f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}")
 
 
+def p_value(value: float) -> str:
+    """Two significant digits, none below 0.001."""
+    if not is_number(value):
+        return MISSING
+    return f"{value:#.2g}" if value >= 1e-3 else "< 0.001"
+
+
 def estimate(value: float, low: float, high: float) -> str:
     """A value with as many decimals as its interval supports: two digits of the half width."""
     half = (high - low) / 2

@@ -65,9 +65,11 @@ def gap_sentence(
 
 
 def _plural(parameter: Parameter) -> str:
+    """ "exponent of D" becomes "exponents of D beta"."""
     if not parameter.meaning:
         return f"values of {parameter.name}"
-    return f"{parameter.meaning}{'es' if parameter.meaning.endswith('s') else 's'} {parameter.name}"
+    noun, of, rest = parameter.meaning.partition(" of ")
+    return f"{noun}{'es' if noun.endswith('s') else 's'}{of}{rest} {parameter.name}"
 
 
 def leverage_sentence(
@@ -143,14 +145,13 @@ def _range(part: Interval, x_name: str) -> str:
     return f"any {x_name} above {part.low:.3g}" if math.isinf(part.high) else f"{part.low:.3g} to {part.high:.3g}"
 
 
-def influence_sentence(
-    *, left_out: str, what: str, before: str, after: str, interval: Interval | None, changes: Sequence[str]
-) -> str:
-    """`changes` are the figures whose conclusion changes without what is left out."""
-    if interval is None:
+def influence_sentence(*, left_out: str, what: str, before: str, after: str, ends: str, changes: Sequence[str]) -> str:
+    """`ends` is the interval without what is left out; `changes` are the figures whose conclusion changes then."""
+    if not left_out:
         return "No point can be left out: every group needs all of its points."
-    ends = f"{100 * interval.level:g} % interval without it {interval.low:.4g} to {interval.high:.4g}"
-    fact = f"What decides most is {left_out}: without it the {what} goes from {before} to {after} ({ends})"
+    fact = f"What decides most is {left_out}: without it the {what} is {after} ({ends}) instead of {before}"
     if not changes:
         return f"{fact}; no conclusion changes without it."
-    return f"{fact}; without it the conclusion changes for the {listed(changes)}."
+    return f"{fact}. Then {'another conclusion holds' if len(changes) == 1 else 'other conclusions hold'} for the " + (
+        f"{listed(changes)}."
+    )

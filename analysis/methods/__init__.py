@@ -34,9 +34,9 @@ def caution(points: Observations, method: str) -> str:
     """What a reader of these intervals should know before using them; empty where there is nothing to say."""
     if method not in BOOTSTRAPS:
         return ""
-    clustered = method == "wild" and points.clusters is not None
-    count = np.unique(points.clusters).size if clustered else points.y.size
-    what = "clusters" if clustered else "points"
+    count, what = points.y.size, "points"
+    if method == "wild" and points.clusters is not None:
+        count, what = np.unique(points.clusters).size, "clusters"
     return f"a bootstrap of {count} {what} covers less than it says: use profile" if count < _FEW else ""
 
 

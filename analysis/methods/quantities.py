@@ -68,7 +68,7 @@ class Parameters:
 
     @cached_property
     def is_log(self) -> np.ndarray:
-        """Which are searched by a logarithm of their own, (V,): bounded amplitudes multiplied by a power of the scale."""
+        """Which stand for their logarithms, (V,): bounded amplitudes multiplied by a power of the scale."""
         curve = self.curve
         factors = [curve.scaled.amplitude_factors(theta) for theta in (curve.theta, curve.theta + 1e-3)]
         is_bounded = np.array(curve.problem.bounded, dtype=bool)

@@ -60,7 +60,7 @@ class Pinned:
 
     def _of(self, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = (self.which, self.target, self.stiffness)
-        return parts if rows is None else tuple(part[rows] for part in parts)  # type: ignore[return-value]
+        return parts if rows is None else (parts[0][rows], parts[1][rows], parts[2][rows])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

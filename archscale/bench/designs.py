@@ -6,7 +6,7 @@
 Five and six points are what most published curves have; `bound` lies two standard errors from C = 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,7 @@ def find_design(name: str) -> Design:
     return DESIGNS[name]
 
 
-def _grid(sizes: Sequence[float], tokens: Sequence[float]) -> np.ndarray:
+def _grid(sizes: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return np.array([(size, seen) for size in sizes for seen in tokens])
 
 

@@ -9,35 +9,33 @@ from rich.text import Text
 
 from archscale.bench.coverage import LEVEL, CoverageRow
 from archscale.bench.designs import Design
-from archscale.bench.fits import FitTime, RefitTime
-
-# A difference that rounding the published figure to its digits explains.
-_DIGITS_KEPT = 1e-4
+from archscale.bench.fits import Figure, FitTime, RefitTime
 
 
 def fits_table(rows: Sequence[FitTime]) -> Table:
     """A line for each published figure, and one for a fit without any."""
     total = sum(row.seconds for row in rows)
     table = _table(f"published fits and ours: {len(rows)} fits with intervals in {total:.1f} s")
-    for heading in ("fit", "figure", "published", "found", "difference", "s"):
+    for heading in ("fit", "figure", "published", "found", "differ-\nence", "s"):
         table.add_column(heading, justify="left" if heading in ("fit", "figure") else "right", no_wrap=True)
     data = None
     for row in rows:
         if row.data != data:
             data = row.data
             table.add_row(Text(data, style="bold"))
-        label, seconds = f" {_short(row.name)}, {row.loss}", f"{row.seconds:.2f}"
+        seconds = f"{row.seconds:.2f}"
         if not row.figures:
-            table.add_row(label, "", "", "", "", seconds)
+            table.add_row(_short(row.name), "", "", "", "", seconds)
         for place, figure in enumerate(row.figures):
             table.add_row(
-                label if place == 0 else "",
-                _said(figure.name),
-                f"{figure.published:.6g}",
-                f"{figure.found:.6g}",
-                "" if abs(figure.difference) < _DIGITS_KEPT else f"{100 * figure.difference:+.2g} %",
+                _short(row.name) if place == 0 else "",
+                figure.name,
+                figure.published,
+                _one_digit_more(figure),
+                "" if figure.agrees else _percent(figure.difference),
                 seconds if place == 0 else "",
             )
+    table.caption, table.caption_justify = "difference: where ours does not round to what was printed", "left"
     return table
 
 
@@ -76,7 +74,13 @@ def coverage_table(rows: Sequence[CoverageRow], designs: Sequence[Design]) -> Ta
 def fits_json(rows: Sequence[FitTime], refits: RefitTime, absent: Sequence[str]) -> dict[str, Any]:
     return {
         "fits": [
-            asdict(row) | {"figures": [asdict(figure) | {"difference": figure.difference} for figure in row.figures]}
+            asdict(row)
+            | {
+                "figures": [
+                    asdict(figure) | {"agrees": figure.agrees, "difference": figure.difference}
+                    for figure in row.figures
+                ]
+            }
             for row in rows
         ],
         "seconds": sum(row.seconds for row in rows),
@@ -93,12 +97,20 @@ def coverage_json(rows: Sequence[CoverageRow], designs: Sequence[Design]) -> dic
     }
 
 
-def _short(name: str, most: int = 25) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _short(name: str, most: int = 21) -> str:
+    return f" {name}" if len(name) < most else f" {name[: most - 2]}…"
 
 
-def _said(figure: str) -> str:
-    return figure.replace("mean objective · 1e6", "mean · 1e6")
+def _one_digit_more(figure: Figure) -> str:
+    if "e" not in figure.published:
+        return f"{figure.found:.{figure.decimals + 1}f}".removeprefix("0" if figure.published.startswith(".") else "")
+    digits = len(figure.published.partition("e")[0].partition(".")[2])
+    mantissa, _, power = f"{figure.found:.{digits + 1}e}".partition("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.0f} %" if abs(share) >= 0.1 else f"{100 * share:+.1g} %"
 
 
 def _table(title: str) -> Table:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -16,15 +17,26 @@ _POINTS = np.geomspace(1.0, 64.0, 6)
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One published figure and ours; `difference` is relative."""
+    """One published figure, as printed, and ours."""
 
     name: str
-    published: float
+    published: str
     found: float
 
     @property
+    def decimals(self) -> int:
+        """Of what was printed."""
+        return -int(Decimal(self.published).as_tuple().exponent)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether ours rounds to what was printed."""
+        return round(self.found, self.decimals) == float(self.published)
+
+    @property
     def difference(self) -> float:
-        return self.found / self.published - 1
+        """Relative."""
+        return self.found / float(self.published) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
