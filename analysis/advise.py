@@ -19,11 +19,12 @@ import pandas as pd
 from scipy import stats
 
 from analysis import formatting
-from analysis.gap import loss_gap
 from analysis.fit import Fit, fit
+from analysis.gap import loss_gap
 from analysis.intervals import Interval
 from analysis.laws import Law
 from analysis.observations import Observations, check_level, find_law, observe_groups, pick_group
+from analysis.pair import noise_of
 from archscale.registry import UserError, unknown
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
@@ -222,13 +223,15 @@ def _expected_width(
     open_about_it = float(high[0] - low[0]) / (2 * quantile)
     spread = math.hypot(found.residual_std, open_about_it)
     centre = float(found.predict(x)[0])
+    # One point more must not change what the intervals assume of the noise.
+    pooled = quantity.kind == "gap" and noise_of(list(points.values()), [fits[name].curve for name in points]).pooled
     widths = []
     for node in _NODES:
         y = max(centre + spread * node, 1e-6 * centre)
         more = (np.append(own.x, x), np.append(own.y, y))
         if quantity.kind == "gap":
             others = {name: (item.x, item.y) for name, item in points.items()} | {group: more}
-            widths.append(_width(_gap_of(law, others, quantity.at, level)))
+            widths.append(_width(_gap_of(law, others, quantity.at, level, pooled=pooled)))
         else:
             widths.append(_width(_of_fit(fit(law, *more, level=level), quantity)))
     return float(_WEIGHTS @ np.array(widths) / _WEIGHTS.sum())
@@ -245,10 +248,18 @@ def _gap(law: Law, points: Mapping[str, Observations], at: float, level: float) 
     return _gap_of(law, {name: (item.x, item.y) for name, item in points.items()}, at, level)
 
 
-def _gap_of(law: Law, points: Mapping[str, tuple[np.ndarray, np.ndarray]], at: float, level: float) -> Interval:
+def _gap_of(
+    law: Law,
+    points: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    at: float,
+    level: float,
+    pooled: bool | None = None,
+) -> Interval:
     first, second = points
     table = pd.concat([pd.DataFrame({"x": x, "y": y, "group": name}) for name, (x, y) in points.items()])
-    return loss_gap(law, table, x="x", y="y", group="group", groups=(first, second), at=at, level=level).interval
+    names = (first, second)
+    found = loss_gap(law, table, x="x", y="y", group="group", groups=names, at=at, level=level, pooled=pooled)
+    return found.interval
 
 
 def _width(interval: Interval) -> float:

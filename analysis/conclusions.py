@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from analysis.compare import Comparison, equality_of, testable_names
+from analysis.compare import equality_of
+from analysis.equality import Comparison, testable_names
 from analysis.fit import Fit, fit_observations
 from analysis.gap import LossGap, gap_of
 from analysis.laws import Law

@@ -78,11 +78,12 @@ def crossing_all(
     return [crossing_of(pair) for pair in all_pairs(law, table, x=x, y=y, group=group, level=level)]
 
 
-def crossing_of(pair: Pair) -> Crossing:
+def crossing_of(pair: Pair, *, farthest: float = FARTHEST) -> Crossing:
+    """`crossing` of two groups that are already fitted, searched so many times below and above the measured x."""
     pair.require_one_input("a crossing")
     smallest = min(float(points.x.min()) for points in pair.points)
     largest = max(float(points.x.max()) for points in pair.points)
-    low, high = math.log(smallest / FARTHEST), math.log(largest * FARTHEST)
+    low, high = math.log(smallest / farthest), math.log(largest * farthest)
     grid = np.linspace(low, high, round(_PER_DECADE * (high - low) / math.log(10)) + 1)
     found = _roots(pair, grid)
     possible = _possible(pair, np.unique(np.concatenate([grid, found]))) if pair.degrees_of_freedom else ()

@@ -81,12 +81,12 @@ class Curve:
 
     @cached_property
     def objective(self) -> Objective:
-        """Of all parameters at once; least deviations are rounded off within a hundredth of a usual residual."""
+        """Of all parameters at once; least deviations are rounded off within a thirtieth of a usual residual."""
         loss = self.loss
         if loss.kind == "lad":
             residual = loss.residual(self.y, self.problem.model(self.theta, self.beta))
             loss = Loss(
-                kind="huber", logarithmic=loss.logarithmic, delta=max(1e-2 * float(np.median(np.abs(residual))), 1e-9)
+                kind="huber", logarithmic=loss.logarithmic, delta=max(3e-2 * float(np.median(np.abs(residual))), 1e-9)
             )
         return Objective(problem=self.problem, loss=loss, y=self.y, weights=self.weights)
 

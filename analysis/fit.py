@@ -3,8 +3,8 @@
     (θ̂, β̂) = argmin Σ_i w_i ρ(y_i − f₀(x_i; θ) − Σ_j β_j φ_j(x_i; θ)),  or of logarithms        ρ: solve/losses.py
 
 solve/minimum.py finds the global minimum; profile likelihood with F calibration gives every interval, in closed form
-for least squares with one nonlinear parameter (intervals.py) and by search for the rest (solve/profile.py). Measured
-coverage: `archscale bench coverage`, docs/fitting.md.
+for least squares with one nonlinear parameter (intervals.py) and by search for the rest (solve/profile.py), unless
+another of the methods is asked for (methods/). Measured coverage: `archscale bench coverage`, docs/fitting.md.
 """
 
 import math
@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.curve import Curve, Starts, aicc, fit_curve
 from analysis.intervals import Interval, verdict
 from analysis.laws import Law
-from analysis.methods import intervals_of, profile_of
+from analysis.methods import METHODS, caution, intervals_of, profile_of
 from analysis.observations import Observations, check_level, find_law, observe, observe_groups
 from analysis.solve.losses import Loss
 from archscale.registry import UserError, unknown
@@ -31,7 +31,8 @@ class Fit:
     `x` has shape (n,), or (n, I) for a law of I inputs. `objective` is Σ w·ρ over the points, a sum of squares for the
     losses ls and log-ls; `residual_std` is in the unit of y, or of ln y for a loss on logarithms.
     Without residual degrees of freedom `residual_std` is nan, every verdict is "not identified" and every interval
-    spans the bounds of its parameter. `aicc` is nan where n is too small for its correction.
+    spans the bounds of its parameter. `aicc` is nan where n is too small for its correction. `interval_note` says how
+    the intervals were made, what is known of their coverage, and what speaks against them here.
     """
 
     law: Law
@@ -47,6 +48,7 @@ class Fit:
     objective: float
     loss: str
     interval_kind: str
+    interval_note: str
     residual_std: float
     degrees_of_freedom: int
     n: int
@@ -67,7 +69,8 @@ class Fit:
     def band(self, x: Any, *, level: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Profile interval of the mean loss at each x, two arrays of shape (V,); ±inf without degrees of freedom.
 
-        It is an interval at each x on its own, for the curve and not for a single new run.
+        It is an interval at each x on its own, for the curve and not for a single new run, and a profile interval
+        whatever the intervals of the parameters are.
         """
         u_V = self._positive(x) / self.curve.scaled.scale
         level = self.level if level is None else level
@@ -104,6 +107,7 @@ class Fit:
             "level": self.level,
             "loss": self.loss,
             "interval": self.interval_kind,
+            "interval_note": self.interval_note,
             "objective": self.objective,
             "parameters": {
                 name: {
@@ -171,7 +175,7 @@ def fit(
         x: (n,), or (n, I) for a law of I inputs, in the order of `law.inputs`; `x_names` are their columns' names.
         loss: one of ls, log-ls, huber:δ, huber-log:δ, lad, lad-log (solve/losses.py).
         weights: (n,), each point's share in the sum: for least squares 1 / variance.
-        interval: how intervals are made: one of METHODS in analysis/methods.py; profile is the one that covers best.
+        interval: how intervals are made: one of METHODS in analysis/methods; profile is the one that covers best.
         clusters: (n,), what was not measured independently, for the wild cluster bootstrap.
 
     Raises:
@@ -248,6 +252,7 @@ def fit_observations(
         objective=curve.minimum,
         loss=parsed.name,
         interval_kind=interval,
+        interval_note="; ".join(filter(None, [METHODS[interval], caution(points, interval)])),
         residual_std=_residual_std(curve, points),
         degrees_of_freedom=dof,
         n=points.y.size,

@@ -81,6 +81,12 @@ def p_value(value: float) -> str:
     return f"{value:#.2g}" if value >= 1e-3 else "< 0.001"
 
 
+def p_text(value: float) -> str:
+    """p = 0.64, p < 0.001."""
+    shown = p_value(value)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+
+
 def estimate(value: float, low: float, high: float) -> str:
     """A value with as many decimals as its interval supports: two digits of the half width."""
     half = (high - low) / 2

@@ -6,7 +6,7 @@ What is allowed is said in analysis/pair.py. Seber & Wild 1989, Nonlinear Regres
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,13 +40,17 @@ def loss_gap(
     groups: tuple[str, str],
     at: float,
     level: float = 0.95,
+    pooled: bool | None = None,
 ) -> LossGap:
     """The gap of the curves fitted by least squares at x = `at`, with a profile-F interval from the joint model.
+
+    `pooled` says whether the groups have one noise; without it the points decide (analysis/noise.py).
 
     Raises:
         UserError: as `compare`, and for an `at` that is not finite and positive.
     """
-    return gap_of(Pair.of(law, table, x=x, y=y, group=group, groups=groups, level=level), at)
+    pair = Pair.of(law, table, x=x, y=y, group=group, groups=groups, level=level)
+    return gap_of(replace(pair, pooled=pooled), at)
 
 
 def gap_of(pair: Pair, at: float) -> LossGap:
@@ -90,9 +94,10 @@ def largest_common(pair: Pair) -> float:
 def _gap_ends(pair: Pair, at: float, gap: float) -> tuple[float, float]:
     """The gaps between which some allowed pair of curves lies, ±inf where none is too large."""
     place = np.array([at])
+    limit = float(pair.allowed(place, place)[0])
 
     def excess(other: float) -> float:
-        return float(pair.excess(place, place, gap=other)[0])
+        return float(pair.meeting_rise(place, place, gap=other)[0]) - limit
 
     largest = max(float(points.y.max()) for points in pair.points)
     step = max(0.5 * pair.standard_error(at), 1e-12 * largest)

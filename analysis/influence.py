@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import formatting
-from analysis.compare import require_testable, testable_names
 from analysis.conclusions import Conclusions, Shift
+from analysis.equality import require_testable, testable_names
 from analysis.laws import Law
 from analysis.observations import Observations, check_level, find_law, observe_groups, zero_names
 from analysis.sentences import influence_sentence

@@ -12,6 +12,7 @@ Shapes: V functionals at once, G points of θ, N points, P = 1 nonlinear paramet
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import optimize, stats
@@ -56,7 +57,7 @@ class ConfidenceSet:
 
     def theta_range(self) -> tuple[float, float]:
         """The interval of the nonlinear parameter."""
-        low, high = self._ends()
+        low, high = self._ends
         if low <= self._reach(-1):
             low = float(self.problem.low[0])
         if high >= self._reach(1):
@@ -70,7 +71,7 @@ class ConfidenceSet:
             functional: g(θ) of the module docstring.
             limits: (V,), one limit per functional, none above that of the set; the limit of the set without it.
         """
-        low, high = self._ends()
+        low, high = self._ends
         # Dense at the ends, where an amplitude that carries units of x changes by orders of magnitude.
         scan = low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, 193))) / 2
         coarse = np.clip(np.append(self.problem.grid[:, 0], self.theta), low, high)
@@ -84,6 +85,7 @@ class ConfidenceSet:
 
         return 0.0 - zoom(largest(-1.0), scan)[1], zoom(largest(1.0), scan)[1]
 
+    @cached_property
     def _ends(self) -> tuple[float, float]:
         return self._end(self._reach(-1)), self._end(self._reach(1))
 

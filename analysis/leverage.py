@@ -130,8 +130,8 @@ def at_loss(pair: Pair, loss: float) -> Leverage:
         first, last = math.log(x[better]), math.log(min(x[worse], FARTHEST * middle) / ratio)
         x_V = np.exp(first + (last - first) * _SHARES)
         height_V1 = np.full((x_V.size, 1), loss)
-        places = [x_V, x_V * ratio] if better == 0 else [x_V * ratio, x_V]
-        return float(lowest(pair.rise(*places, height_V1, height_V1)[:, 0] - pair.allowed(*places)))
+        own, other = (x_V, x_V * ratio) if better == 0 else (x_V * ratio, x_V)
+        return float(lowest(pair.rise(own, other, height_V1, height_V1)[:, 0] - pair.allowed(own, other)))
 
     return _result(pair, (better, worse), loss, (x[better], x[worse]), multiplier, excess)
 

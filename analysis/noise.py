@@ -72,9 +72,7 @@ class Noise:
 
     @property
     def sentence(self) -> str:
-        """Empty where the noise is pooled."""
-        if self.pooled:
-            return ""
+        """Of noise that is not pooled."""
         ordered = [group for _, group in sorted(zip(self.variances, self.groups, strict=True), reverse=True)]
         return (
             f"{ordered[0]} scatters {self.ratio:.2g} times as far about its fit as {ordered[-1]} (F-test of the"
@@ -88,3 +86,16 @@ class Noise:
         traces_G = np.einsum("gab,gba->g", shares_GQQ, shares_GQQ)
         found = parts_GQQ.shape[-1] / float((traces_G / self.degrees_of_freedom).sum())
         return min(max(found, min(self.degrees_of_freedom)), sum(self.degrees_of_freedom))
+
+
+def noise_sentence(tested: Sequence[Noise]) -> str:
+    """Which noise the tests of several pairs take; empty where it is pooled in all of them."""
+    own = [noise for noise in tested if not noise.pooled]
+    if len(tested) < 2 or not own:
+        return own[0].sentence if own else ""
+    spreads = [math.sqrt(s) for noise in own for s in noise.variances]
+    return (
+        f"The groups do not scatter alike (residual standard deviations from {min(spreads):.2g} to {max(spreads):.2g}):"
+        f" where an F-test of the variances has p < {_UNEQUAL}, in {len(own)} of {len(tested)} pairs, tests and gaps"
+        " take each group's own noise (Welch–Satterthwaite), in the others a pooled one."
+    )

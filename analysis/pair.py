@@ -10,7 +10,7 @@ Nonlinear Regression, section 5.3.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -34,12 +34,13 @@ _SHARES_H = np.linspace(0, 1, 25)
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two fitted groups; `degrees_of_freedom` and sums are pooled."""
+    """Two fitted groups; `degrees_of_freedom` are pooled. `pooled` of None leaves the kind of noise to the points."""
 
     law: Law
     points: tuple[Observations, Observations]
     curves: tuple[Curve, Curve]
     level: float
+    pooled: bool | None = None
 
     @classmethod
     def of(
@@ -67,7 +68,8 @@ class Pair:
 
     @cached_property
     def noise(self) -> Noise:
-        return noise_of(self.points, self.curves)
+        found = noise_of(self.points, self.curves)
+        return found if self.pooled is None else replace(found, pooled=self.pooled)
 
     @cached_property
     def variances(self) -> tuple[float, float]:
@@ -98,15 +100,19 @@ class Pair:
         """Whether x lies inside the data of one group."""
         return bool(self.points[side].x.min() <= x <= self.points[side].x.max())
 
-    def excess(self, x_V: np.ndarray, x_other_V: np.ndarray, *, gap: float = 0.0) -> np.ndarray:
-        """How far all pairs of curves with f₁(x) = f₂(x_other) + gap lie outside the limit, shape (V,); ≤ 0 is inside.
+    def excess(self, x_V: np.ndarray, x_other_V: np.ndarray) -> np.ndarray:
+        """How far all pairs of curves with f₁(x) = f₂(x_other) lie outside the limit, shape (V,); ≤ 0 is inside."""
+        return self.meeting_rise(x_V, x_other_V) - self.allowed(x_V, x_other_V)
+
+    def meeting_rise(self, x_V: np.ndarray, x_other_V: np.ndarray, *, gap: float = 0.0) -> np.ndarray:
+        """The least rise of all pairs of curves with f₁(x) = f₂(x_other) + gap, shape (V,).
 
         The height of the first lies between the two fits, as both profiles of a height rise on either side of theirs.
         """
         first, second = self.heights
         ends = first.predict(x_V)[:, None], second.predict(x_other_V)[:, None] + gap
         h_VH = ends[0] * (1 - _SHARES_H) + ends[1] * _SHARES_H
-        return lowest(self.rise(x_V, x_other_V, h_VH, h_VH - gap)) - self.allowed(x_V, x_other_V)
+        return lowest(self.rise(x_V, x_other_V, h_VH, h_VH - gap))
 
     def rise(self, x_V: np.ndarray, x_other_V: np.ndarray, h_VH: np.ndarray, h_other_VH: np.ndarray) -> np.ndarray:
         """Σ (S − S_min) / s² of curves that pass through these heights, shape (V, H)."""
@@ -124,7 +130,7 @@ class Pair:
     def allowed(self, x_V: np.ndarray, x_other_V: np.ndarray) -> np.ndarray:
         """F_{1, ν}(level) for the heights of the first at x and of the second at x_other, shape (V,)."""
         if self.noise.pooled:
-            return np.full(x_V.shape, self._quantile(self.degrees_of_freedom))
+            return np.full(x_V.shape, self._pooled_quantile)
         parts_GV = np.stack([self._variance(side, x) for side, x in enumerate((x_V, x_other_V))])
         found = [self.noise.effective_degrees_of_freedom(parts_G[:, None, None]) for parts_G in parts_GV.T]
         return np.array([self._quantile(dof) for dof in found])
@@ -132,6 +138,16 @@ class Pair:
     def standard_error(self, x: float) -> float:
         """Of the gap of the two curves at x."""
         return math.sqrt(sum(float(self._variance(side, np.array([x]))[0]) for side in (0, 1)))
+
+    @cached_property
+    def _pooled_quantile(self) -> float:
+        return self._quantile(self.degrees_of_freedom)
+
+    @cached_property
+    def _inverses(self) -> tuple[np.ndarray, np.ndarray]:
+        """(JᵀJ)⁻¹ of each curve at its optimum."""
+        first, second = (spread(curve, curve.q[None])[0] for curve in self.curves)
+        return first, second
 
     def _quantile(self, degrees_of_freedom: float) -> float:
         return float(stats.f.ppf(self.level, 1, degrees_of_freedom))
@@ -142,7 +158,7 @@ class Pair:
         slope_VQ = slopes(
             curve.heights(x_V / curve.scaled.scale), np.repeat(curve.q[None], x_V.size, axis=0), np.arange(x_V.size)
         )
-        return self.variances[side] * np.einsum("vq,qp,vp->v", slope_VQ, spread(curve, curve.q[None])[0], slope_VQ)
+        return self.variances[side] * np.einsum("vq,qp,vp->v", slope_VQ, self._inverses[side], slope_VQ)
 
     @property
     def has_heights(self) -> bool:

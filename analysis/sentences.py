@@ -33,13 +33,18 @@ def comparison_sentence(
     degrees_of_freedom: tuple[int, float],
     differs: bool | None,
     untestable: str,
+    among: str = "",
 ) -> str:
-    """`differs` None means that the test has no residual degree of freedom; `untestable` then tells why."""
+    """`differs` None means that the test has no residual degree of freedom; `untestable` then tells why.
+
+    `among` is the p with which the test counts as one of several.
+    """
     claim = f"the {what} of {listed(groups)} differ"
     if differs is None:
         return f"Whether {claim} {untestable}."
     p_text = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
-    figures = f"F({degrees_of_freedom[0]}, {degrees_of_freedom[1]:.3g}) = {f_statistic:.3g}, {p_text}"
+    q, dof = degrees_of_freedom
+    figures = f"F({q}, {dof:.3g}) = {f_statistic:.3g}, {p_text}{f', {among}' if among else ''}"
     return f"T{claim[1:]} ({figures})." if differs else f"These runs cannot tell whether {claim} ({figures})."
 
 

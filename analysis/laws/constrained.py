@@ -32,8 +32,9 @@ def _data_constrained(
     R_N: np.ndarray,
     R_D: np.ndarray,
 ) -> np.ndarray:
-    optimal = np.exp(np.log(alpha / beta) / alpha + beta / alpha * np.log(U / D0)) * N0
-    size = _repeated(N, np.minimum(N, optimal), R_N)
+    # No smaller than N·e^-60, where every further parameter is in excess and quotients stay finite.
+    below = np.log(alpha / beta) / alpha + beta / alpha * np.log(U / D0) + np.log(N0 / N)
+    size = _repeated(N, N * np.exp(np.clip(below, -60, 0)), R_N)
     tokens = _repeated(D, np.minimum(D, U), R_D)
     return np.asarray((N0 / size) ** alpha + (D0 / tokens) ** beta)
 

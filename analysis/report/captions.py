@@ -2,6 +2,7 @@
 
 from analysis import formatting
 from analysis.report import checks, series
+from analysis.report.difference import difference_caption
 from analysis.report.evidence import Evidence
 
 CAPTIONS = {
@@ -25,6 +26,14 @@ def captions_of(evidence: Evidence) -> dict[str, str]:
     captions = {name: text.format(level=level, parameter=parameter, point=point) for name, text in CAPTIONS.items()}
     for name in series.other_parameters(evidence):
         captions[f"profiles-{name}"] = CAPTIONS["profiles"].format(level=level, parameter=name)
+    for name in ("", *series.other_parameters(evidence)):
+        if outside := series.profile_limits(series.profiles(evidence, name)).outside:
+            leaves = "leaves" if len(outside) == 1 else "leave"
+            key = f"profiles-{name}" if name else "profiles"
+            captions[key] += (
+                f" The curve of {formatting.listed(outside)} {leaves} the axis: it is far wider than the others."
+            )
+    captions["difference"] = difference_caption(evidence)
     captions |= checks.captions(evidence)
     data = series.loss_series(evidence)
     if not evidence.fits:

@@ -6,12 +6,12 @@ influence   the irreducible loss of a group, or the law's last parameter, withou
 """
 
 import math
-import re
 from functools import lru_cache
 
 from analysis import formatting
-from analysis.influence import Shift
-from analysis.leverage import Leverage, leverage
+from analysis.conclusions import Shift
+from analysis.influence import Place
+from analysis.leverage import Leverage, at_compute, default_places
 from analysis.report import series
 from analysis.report.evidence import Evidence
 from analysis.report.forest import Estimate, Forest
@@ -71,24 +71,9 @@ def _holdouts(evidence: Evidence) -> Forest:
 @lru_cache(maxsize=1)
 def leverages(evidence: Evidence) -> tuple[Leverage, ...]:
     """Of each pair that a summary speaks of, at the largest scale of both and ten times beyond."""
-    settings = evidence.settings
-    if settings.inputs or settings.loss != "ls":
-        return ()
-    fitted = [pair for pair in pairs(evidence) if all(label in evidence.fits for label in pair)]
-    return tuple(
-        item
-        for pair in fitted
-        for item in leverage(
-            settings.law,
-            evidence.points,
-            x=settings.x,
-            y=settings.y,
-            group="label",
-            groups=(pair[0], pair[1]),
-            level=settings.level,
-        )
-        if math.isfinite(item.multiplier)
-    )
+    found = [evidence.fitted_pairs[both] for both in pairs(evidence) if set(both) <= evidence.fits.keys()]
+    every = (at_compute(pair, place) for pair in found if pair.has_heights for place in default_places(pair))
+    return tuple(item for item in every if math.isfinite(item.multiplier))
 
 
 def _leverages(evidence: Evidence) -> Forest:
@@ -112,19 +97,17 @@ def _influence(evidence: Evidence) -> Forest:
     shifts = _shifts(evidence)
     strongest = sorted((shift.shift for _, shift in shifts), reverse=True)[:_MOST_ROWS]
     order = {label: place for place, label in enumerate(dict.fromkeys([leader(evidence), *sorted(evidence.fits)]))}
-    what = f"{evidence.column(evidence.settings.x).phrase} = "
     rows = [
         Estimate(
-            # The loss behind the place tells equal places apart, and here the value does.
-            name="without " + formatting.polished(re.sub(r" \([^()]*\)$", "", shift.left_out)).replace(what, ""),
-            group=label,
+            name=f"without {what}",
+            group=shift.groups[0],
             value=float(shift.after),
             low=shift.low,
             high=shift.high,
             against=float(shift.before),
             said=shift.conclusion if shift.conclusion_changes else "",
         )
-        for label, shift in sorted(shifts, key=lambda found: order[found[0]])
+        for what, shift in sorted(shifts, key=lambda found: order[found[1].groups[0]])
         if shift.shift in strongest
     ]
     unit = evidence.loss_unit if series.main_parameter(evidence) == "C" else ""
@@ -138,13 +121,22 @@ def _main_label(evidence: Evidence) -> str:
 
 
 def _shifts(evidence: Evidence) -> list[tuple[str, Shift]]:
-    """Group, and its main parameter without one of its points."""
-    label_of = next(p.label for p in evidence.law.parameters if p.name == series.main_parameter(evidence))
-    found = []
-    for one in influences(evidence):
-        for row in one.rows:
-            what, _, group = row.what.partition(" of ")
-            moved = row.after != row.before and not isinstance(row.after, str) and math.isfinite(float(row.after))
-            if what == label_of and group in evidence.fits and moved:
-                found.append((group, row))
-    return found
+    """What is left out, and the main parameter of the one group that it moves."""
+    main = series.main_parameter(evidence)
+    return [
+        (_left_out(evidence, row.left_out, one.places.get(row.left_out)), row)
+        for one in influences(evidence)
+        for row in one.rows
+        if row.kind in ("loss", "parameter") and row.name == main and row.groups[0] in evidence.fits and _moved(row)
+    ]
+
+
+def _left_out(evidence: Evidence, name: str, place: Place | None) -> str:
+    """A point by its group and its place, anything else by its name."""
+    if place is None:
+        return formatting.polished(name)
+    return f"{place.group} at {evidence.place(place.inputs[0])}"
+
+
+def _moved(row: Shift) -> bool:
+    return row.after != row.before and math.isfinite(float(row.after))

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import formatting
-from analysis.compare import Comparison, compare_all
-from analysis.gap import LossGap
+from analysis.compare import compare_pairs
+from analysis.equality import Comparison
 from analysis.fit import Fit, fit_groups
-from analysis.holdout import HoldOut, hold_out_largest
+from analysis.gap import LossGap
+from analysis.holdout import HoldOut, hold_out
 from analysis.laws import LAWS, Law
+from analysis.pair import Pair
 from analysis.report.gathered import Gathered, Settings, check_columns, gathered
-from analysis.report.pairs import compared
+from analysis.report.pairs import compared, fitted_pairs
 from analysis.solve.losses import Loss
 from analysis.table import COLUMNS, NUMERIC, Column, RunTable
 from archscale.registry import UserError, unknown
@@ -24,11 +26,15 @@ from archscale.spec import EvaluateSettings, FitSettings, TransferSettings
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence(Gathered):
-    """`not_fitted` says by label why a group has no fit, `not_compared` why nothing is compared, if nothing is."""
+    """`not_fitted` says by label why a group has no fit, `not_compared` why nothing is compared, if nothing is.
+
+    `fitted_pairs` are every two fitted groups, in the order of their names.
+    """
 
     settings: FitSettings
     fits: dict[str, Fit]
     not_fitted: dict[str, str]
+    fitted_pairs: Mapping[tuple[str, str], Pair]
     comparisons: tuple[Comparison | LossGap, ...]
     not_compared: str
     holdouts: dict[str, HoldOut]
@@ -92,24 +98,36 @@ def gather(*, table: RunTable, missing: Sequence[str], settings: FitSettings) ->
             loss=settings.loss,
             interval=settings.interval,
         )
-    # These two write sentences: there the columns go by what they mean.
-    x, y = (found.column(name).phrase for name in (settings.x, settings.y))
-    worded = fitted[["label", settings.x, settings.y]].rename(columns={settings.x: x, settings.y: y})
-    plain = not settings.inputs and settings.loss == "ls"
-    if fits and plain:
-        holdouts = hold_out_largest(settings.law, worded, x=x, y=y, group="label", level=settings.level)
+    # What follows writes sentences: there the columns go by what they mean.
+    inputs, y = settings.inputs or (settings.x,), found.column(settings.y).phrase
+    columns = {name: found.column(name).phrase for name in inputs} | {settings.y: y}
+    if len(set(columns.values())) < len(columns):
+        columns, y = {name: name for name in columns}, settings.y
+    if fits:
+        worded = fitted[["label", *columns]].rename(columns=columns)
+        held = hold_out(
+            settings.law,
+            worded,
+            x=[columns[name] for name in inputs],
+            y=y,
+            group="label",
+            level=settings.level,
+            loss=settings.loss,
+        )
+        holdouts = {name: one.results[0] for name, one in held.items()}
+    pairs = fitted_pairs(fits, [columns[name] for name in inputs], y)
     if len(fits) < 2:
         not_compared = f"a comparison needs two fitted {found.noun}s and there is {'one' if fits else 'none'}"
-    elif not plain:
-        not_compared = "groups are compared, and runs held out, under least squares on the loss and one input alone"
+    elif Loss.parse(settings.loss).kind == "lad":
+        not_compared = "least absolute deviations have no test that holds its level; huber:δ has one"
     else:
-        only = compared(points, fits, settings.y)
-        comparisons = tuple(compare_all(settings.law, worded, x=x, y=y, group="label", level=settings.level, only=only))
+        comparisons = tuple(compare_pairs(pairs[both] for both in compared(points, fits, settings.y)))
     own = {"settings": settings, "names": names, "label_by_value": dict(sorted(found.label_by_value.items()))}
     return Evidence(
         **vars(found) | own,
         fits=fits,
         not_fitted=not_fitted,
+        fitted_pairs=pairs,
         comparisons=comparisons,
         not_compared=not_compared,
         holdouts=holdouts,

@@ -11,7 +11,6 @@ import numpy as np
 
 from analysis import formatting
 from analysis.gap import LossGap, gap_of
-from analysis.pair import all_pairs
 from analysis.report.evidence import Evidence
 from analysis.report.measured import common_scales
 from analysis.report.pairs import FEW, leader, pairs
@@ -25,14 +24,11 @@ def fitted_gaps(evidence: Evidence) -> dict[tuple[str, str], tuple[LossGap, ...]
     """By pair, the gap of the fitted losses at each scale that both measured; pairs without two fits have none."""
     settings = evidence.settings
     wanted = [both for both in pairs(evidence) if set(both) <= evidence.fits.keys()]
-    if not wanted or settings.inputs or settings.loss != "ls":
+    if not all(evidence.fitted_pairs[both].has_heights for both in wanted):
         return {}
-    rows = evidence.points[evidence.points["label"].isin({label for both in wanted for label in both})]
     known = {(item.groups, item.x): item for item in evidence.comparisons if isinstance(item, LossGap)}
     found = {}
-    for pair in all_pairs(settings.law, rows, x=settings.x, y=settings.y, group="label", level=settings.level):
-        if pair.groups not in wanted:
-            continue
+    for pair in (evidence.fitted_pairs[both] for both in wanted):
         scales = np.sort(common_scales(evidence, list(pair.groups))[settings.x, pair.groups[0]].to_numpy(dtype=float))
         chosen = scales[np.unique(np.linspace(0, len(scales) - 1, min(_SCALES, len(scales))).round().astype(int))]
         found[pair.groups] = tuple(

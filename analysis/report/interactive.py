@@ -9,10 +9,11 @@ from analysis.report import series
 from analysis.report.checks import forests
 from analysis.report.cost import cost_specification
 from analysis.report.curves import joined_curves
+from analysis.report.difference import difference_specification
 from analysis.report.evidence import Evidence
 from analysis.report.forest import forest_specification
 from analysis.report.gathered import Gathered
-from analysis.report.plots import parameter_label, spans_decades, x_label
+from analysis.report.plots import parameter_label, x_label
 from analysis.report.style import curve_opacity, styles
 from analysis.report.traces import (
     GREY,
@@ -34,6 +35,7 @@ def figures(evidence: Evidence) -> dict[str, Figure]:
     style = styles(evidence.labels)
     made: dict[str, Figure | None] = {
         "loss": loss_figure(evidence),
+        "difference": difference_specification(evidence),
         "residuals": residual_figure(evidence),
         "profiles": profile_figure(evidence),
         **{f"profiles-{name}": profile_figure(evidence, name) for name in series.other_parameters(evidence)},
@@ -61,7 +63,7 @@ def loss_figure(evidence: Evidence) -> Figure:
             traces.append(edge | {"x": numbers(curve.x), "y": numbers(curve.high)})
             fill = {"fill": "tonexty", "fillcolor": look.rgba(0.14)}
             traces.append(edge | fill | {"x": numbers(curve.x), "y": numbers(curve.low)})
-        for part, dash in ((curve.x <= data.x_end, "solid"), (curve.x >= data.x_end, "dash")):
+        for part, dash in ((curve.x <= data.x_end, "solid"), (curve.x >= data.x_end, look.dash)):
             line = {"color": look.color, "width": 2 if dash == "solid" else 1.5, "dash": dash}
             traces.append(
                 {
@@ -118,11 +120,18 @@ def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
     style = styles(evidence.labels)
     traces: list[Figure] = []
     for name, part in parts.items():
+        look, ends = style[name], part.ends or ()
         hover = f"{html.escape(name)}<br>{part.parameter} = %{{x:.4f}}<br>rise %{{y:.3g}}<extra></extra>"
+        shared = {"name": html.escape(name), "legendgroup": html.escape(name), "hovertemplate": hover}
+        marker = {"color": look.color, "size": 8, "symbol": look.symbol, "line": {"width": 1}}
         traces.append(
-            {"mode": "lines", "name": html.escape(name), "legendgroup": html.escape(name)}
-            | {"line": {"color": style[name].color, "width": 2}}
-            | {"x": numbers(part.values), "y": numbers(part.rise), "hovertemplate": hover}
+            shared
+            | {"mode": "markers", "marker": marker, "x": numbers(ends), "y": numbers([part.threshold for _ in ends])}
+        )
+        traces.append(
+            shared
+            | {"mode": "lines", "line": {"color": look.color, "width": 2}}
+            | {"x": numbers(part.values), "y": numbers(part.rise)}
         )
     thresholds = sorted({part.threshold for part in parts.values()})
     level = f"{100 * evidence.settings.level:g} %"
@@ -130,9 +139,11 @@ def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
         {"text": level, "x": 1, "xref": "paper", "xanchor": "right", "y": height, "yanchor": "bottom"}
         for height in thresholds
     ]
-    x_axis = new_axis(html.escape(parameter_label(evidence, next(iter(parts.values())).parameter)))
-    if spans_decades(parts.values()):
-        x_axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    title = html.escape(parameter_label(evidence, next(iter(parts.values())).parameter))
+    low, high = series.profile_limits(parts).limits
+    x_axis = log_axis(title, low, high) if series.spans_decades(parts.values()) else new_axis(title)
+    if "range" not in x_axis:
+        x_axis["range"] = [low, high]
     y_axis = new_axis("Rise of the sum of squares / s²") | {"range": [0, 2.2 * thresholds[-1]]}
     return plotly_figure(traces, x_axis, y_axis, [rule(y=height) for height in thresholds], notes)
 

@@ -1,13 +1,15 @@
 """The reading of a law of several inputs, such as L(N, D) = A·N^-alpha + B·D^-beta + E (Hoffmann et al. 2022)."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from analysis import formatting
+from analysis.equality import Comparison
 from analysis.report import coverage, series
 from analysis.report.evidence import Evidence
-from analysis.report.summary import Summary, weak_points
+from analysis.report.summary import Summary, tested, weak_points
 
 
 def joint_summary(evidence: Evidence) -> Summary:
@@ -18,7 +20,7 @@ def joint_summary(evidence: Evidence) -> Summary:
         cannot_tell=tuple(_open(evidence)) or ("Nothing that they were asked here.",),
         missing=tuple(coverage.absent(evidence)),
         drift=tuple(coverage.drift(evidence)),
-        notes=tuple(evidence.table.notes),
+        notes=(*tested(evidence), *evidence.table.notes),
     )
 
 
@@ -51,6 +53,10 @@ def _established(evidence: Evidence) -> Iterator[str]:
             f"{100 * relative:.2g} %; the furthest point is {worst['run_id']} "
             f"({formatting.signed_loss(worst['residual'])})."
         )
+    yield from _held_out(evidence)
+    for item in evidence.comparisons:
+        if item.distinguishable and isinstance(item, Comparison) and not _is_limit(evidence, item):
+            yield formatting.polished(item.sentence)
     for name in evidence.settings.inputs:
         values = evidence.points[name]
         factor = formatting.general(float(values.max() / values.min()))
@@ -61,6 +67,9 @@ def _established(evidence: Evidence) -> Iterator[str]:
 
 
 def _extrapolated(evidence: Evidence) -> Iterator[str]:
+    for item in evidence.comparisons:
+        if item.distinguishable and isinstance(item, Comparison) and _is_limit(evidence, item):
+            yield formatting.polished(item.sentence)
     for p in evidence.law.parameters:
         if p.meaning != "irreducible loss":
             continue
@@ -78,8 +87,29 @@ def _extrapolated(evidence: Evidence) -> Iterator[str]:
 def _open(evidence: Evidence) -> Iterator[str]:
     if len(evidence.names) > 1 and evidence.not_compared:
         yield f"How the groups compare: {evidence.not_compared}."
+    for item in evidence.comparisons:
+        if not item.distinguishable:
+            yield formatting.polished(item.sentence)
     for label, note in weak_points(evidence):
         yield f"{label}: {note}."
+
+
+def _held_out(evidence: Evidence) -> Iterator[str]:
+    """What the law fitted without the largest scale says of it."""
+    for label, item in evidence.holdouts.items():
+        if not math.isnan(item.predicted):
+            ends = item.interval
+            said = "" if ends is None else f" {formatting.loss_interval(ends.low, ends.high)}"
+            where = "" if item.inside is None else f", {'inside' if item.inside else 'outside'} the interval"
+            yield (
+                f"{label}: fitted without its largest scale the law predicts {formatting.loss(item.predicted)}{said} "
+                f"there, and {formatting.loss(item.actual)} was measured{where}."
+            )
+
+
+def _is_limit(evidence: Evidence, item: Comparison) -> bool:
+    meanings = {p.name: p.meaning for p in evidence.law.parameters}
+    return len(item.shared) == 1 and meanings[item.shared[0]] == "irreducible loss"
 
 
 def _place(evidence: Evidence, name: str, value: float) -> str:

@@ -4,18 +4,20 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis import formatting
-from analysis.compare import Comparison
+from analysis.equality import Comparison
 from analysis.report import interactive, plots
 from analysis.report.captions import captions_of, joint_captions
 from analysis.report.checks import leverages
+from analysis.report.comparison_table import comparison_note, comparison_table
 from analysis.report.evidence import Evidence
 from analysis.report.fitted import fitted_gaps
+from analysis.report.influence_table import influence_table
 from analysis.report.joint_figures import joint_drawers, joint_interactive
 from analysis.report.joint_report import joint_summary
 from analysis.report.ranking import ranking
 from analysis.report.reading import Reading, shared_values
 from analysis.report.seeds import seed_spread
-from analysis.report.sensitivity import influence_table, influences
+from analysis.report.sensitivity import influences
 from analysis.report.sizes import compared_sizes
 from analysis.report.summary import Summary, summarise
 from analysis.report.text_tables import tables_of
@@ -24,7 +26,8 @@ from analysis.report.text_tables import tables_of
 def law_reading(evidence: Evidence) -> Reading:
     joint = bool(evidence.settings.inputs)
     summary = joint_summary(evidence) if joint else summarise(evidence)
-    names, without = evidence.settings.inputs, influence_table(evidence)
+    names = evidence.settings.inputs
+    more = {"Comparisons": comparison_table(evidence), "Without each": influence_table(evidence)}
     over = {
         f"residuals-{place}": f"Residuals over {evidence.column(name).phrase}"
         for place, name in enumerate(names, start=1)
@@ -33,11 +36,12 @@ def law_reading(evidence: Evidence) -> Reading:
         runs=evidence,
         summary=summary,
         facts=_facts(evidence),
-        tables=tables_of(evidence) | ({"Without each": without} if without.rows else {}),
+        tables=tables_of(evidence) | {heading: table for heading, table in more.items() if table.rows},
         captions=joint_captions(evidence) if joint else captions_of(evidence),
         printed=joint_drawers(evidence) if joint else plots.law_figures(evidence),
         interactive=joint_interactive(evidence) if joint else interactive.figures(evidence),
         values=_values(evidence, summary),
+        notes={"Comparisons": comparison_note(evidence)},
         panels={"against": "Measured against fitted", **over} if joint and evidence.fits else {},
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from analysis import formatting
 from analysis.fit import Fit
 from analysis.report.evidence import Evidence
-from analysis.report.pairs import FEW, leader, limit_test, pairs, promise
+from analysis.report.pairs import FEW, leader, limit_test, p_told, pairs, promise
 from analysis.report.series import EXTRAPOLATION
 
 
@@ -106,7 +106,7 @@ def _conflict(evidence: Evidence, low: str, first: str) -> str:
     answer = ""
     if test is not None:
         verb = "differ" if test.distinguishable else "cannot be told apart"
-        answer = f"; the two limits {verb} (p = {test.p_value:.2g})"
+        answer = f"; the two limits {verb} ({p_told(test)})"
     c_low, c_first = (evidence.fits[label].parameters["C"] for label in (low, first))
     return (
         f"That {low} ends lowest is an extrapolation: its fitted irreducible loss is the lowest, {c_low:.3f} against "

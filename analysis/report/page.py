@@ -42,6 +42,7 @@ def html_document(header: dict[str, str], reading: Reading) -> str:
         summary=reading.summary,
         facts=reading.facts,
         tables=reading.tables,
+        notes=reading.notes,
         captions=reading.captions,
         figures={name: Markup(_inline_json(figure)) for name, figure in reading.interactive.items()},
         panels=reading.panels,

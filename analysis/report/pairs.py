@@ -5,20 +5,23 @@ promise    the group of the lowest fitted irreducible loss C, which no run has m
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.compare import Comparison
-from analysis.gap import LossGap
+from analysis import formatting
+from analysis.equality import Comparison
 from analysis.fit import Fit
+from analysis.gap import LossGap
+from analysis.observations import Observations
+from analysis.pair import Pair
 
 if TYPE_CHECKING:
     from analysis.report.evidence import Evidence
 
-# Up to so many groups every comparison gets its sentence; up to so many tests (one pair's) chance needs no warning.
+# Up to so many groups every comparison gets its sentence.
 FEW = 3
 # Up to so many groups every pair is compared; of more, those that a summary may speak of.
 _ALL_PAIRS = 5
@@ -30,6 +33,39 @@ def compared(points: pd.DataFrame, fits: Mapping[str, Fit], y: str) -> list[tupl
         return list(combinations(sorted(fits), 2))
     ends = {_leader(points[points["label"].isin(fits.keys())], y), _promise(fits)} - {None}
     return [pair for pair in combinations(sorted(fits), 2) if ends & set(pair)]
+
+
+def fitted_pairs(fits: Mapping[str, Fit], inputs: Sequence[str], y: str) -> dict[tuple[str, str], Pair]:
+    """Every two groups as they are fitted, with the names that their columns have in sentences."""
+    points = {
+        label: Observations(
+            x=fit.x,
+            y=fit.y,
+            x_name=", ".join(inputs),
+            y_name=y,
+            group=label,
+            x_names=tuple(inputs) if len(inputs) > 1 else (),
+        )
+        for label, fit in fits.items()
+    }
+    return {
+        (a, b): Pair(
+            law=fits[a].law, points=(points[a], points[b]), curves=(fits[a].curve, fits[b].curve), level=fits[a].level
+        )
+        for a, b in combinations(sorted(fits), 2)
+    }
+
+
+def leading_pair(evidence: "Evidence") -> tuple[str, str] | None:
+    """The leader and the group that it is set against first: the promise, or else the runner-up by measured loss."""
+    first = leader(evidence)
+    lowest = evidence.points[evidence.points["label"].isin(evidence.fits.keys())].groupby("label")[evidence.settings.y]
+    ranked = [str(label) for label in lowest.min().sort_values(kind="stable").index if label != first]
+    low = promise(evidence)
+    other = low if low not in (None, first) else next(iter(ranked), None)
+    if other is None or first not in evidence.fits:
+        return None
+    return min(first, other), max(first, other)
 
 
 def leader(evidence: "Evidence") -> str:
@@ -69,6 +105,14 @@ def limit_test(evidence: "Evidence", first: str, second: str) -> Comparison | No
         if isinstance(item, Comparison) and item.shared == ("C",) and set(item.groups) == {first, second}:
             return None if math.isnan(item.p_value) else item
     return None
+
+
+def p_told(test: Comparison) -> str:
+    """The p of a test, and that by Holm where the two decide differently."""
+    alone = formatting.p_text(test.p_value)
+    if test.p_value < 1 - test.level <= test.p_adjusted:
+        return f"{alone}, {formatting.p_value(test.p_adjusted)} by Holm"
+    return alone
 
 
 def _leader(points: pd.DataFrame, y: str) -> str:

@@ -1,7 +1,6 @@
 """Static figures of a study: losses under a law, and what every study has, training curves and throughput."""
 
 import textwrap
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from analysis.report import series
 from analysis.report.checks import forests
 from analysis.report.cost import cost_figure
 from analysis.report.curves import joined_curves
+from analysis.report.difference import difference_figure
 from analysis.report.evidence import Evidence
 from analysis.report.forest import forest_figure
 from analysis.report.gathered import Gathered
@@ -39,6 +39,7 @@ def law_figures(evidence: Evidence) -> Drawers:
     style = styles(evidence.labels)
     return {
         "loss": partial(loss_figure, evidence),
+        "difference": partial(difference_figure, evidence),
         "residuals": partial(residual_figure, evidence),
         "profiles": partial(profile_figure, evidence),
         **{f"profiles-{name}": partial(profile_figure, evidence, name) for name in series.other_parameters(evidence)},
@@ -56,11 +57,11 @@ def loss_figure(evidence: Evidence) -> Figure:
     axes.set(xscale="log", yscale="log", xlim=data.x_limits, ylim=data.y_limits)
     log_axis(axes, "y", series.log_ticks(*data.y_limits))
     for name, curve in data.curves.items():
-        color, measured = style[name].color, curve.x <= data.x_end
+        look, color, measured = style[name], style[name].color, curve.x <= data.x_end
         if curve.low is not None and curve.high is not None:
             axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.13, linewidth=0)
         axes.plot(curve.x[measured], curve.y[measured], color=color)
-        axes.plot(curve.x[~measured], curve.y[~measured], color=color, linestyle=(0, (3, 2)), linewidth=1)
+        axes.plot(curve.x[~measured], curve.y[~measured], color=color, linestyle=look.dashes, linewidth=1)
     for name, points in data.points.items():
         x, y = points[evidence.settings.x], points[evidence.settings.y]
         axes.plot(x, y, style[name].marker, color=style[name].color, markeredgecolor="white", markeredgewidth=0.6)
@@ -140,15 +141,20 @@ def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
         return None
     style = styles(evidence.labels)
     figure, axes = new_axes(COLUMN_INCHES, 2.3)
+    low, high = series.profile_limits(parts).limits
     for name, part in parts.items():
-        axes.plot(part.values, part.rise, color=style[name].color, label=legend_name(str(name)))
+        color, places = style[name].color, [evidence.fits[name].parameters[part.parameter], *(part.ends or ())]
+        shown = [(x, y) for x, y in zip(places, [0, part.threshold, part.threshold], strict=False) if low <= x <= high]
+        axes.plot(part.values, part.rise, color=color)
         axes.plot(
-            [evidence.fits[name].parameters[part.parameter]],
-            [0],
+            *(zip(*shown, strict=True) if shown else ([], [])),
             style[name].marker,
-            color=style[name].color,
+            color=color,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
             clip_on=False,
             markersize=4,
+            label=legend_name(str(name)),
         )
     for level in sorted({part.threshold for part in parts.values()}):
         axes.axhline(level, color=GREY, linewidth=0.7, linestyle=":")
@@ -164,8 +170,10 @@ def profile_figure(evidence: Evidence, parameter: str = "") -> Figure | None:
             color=GREY,
         )
     axes.set_ylim(0, 2.2 * max(part.threshold for part in parts.values()))
-    if spans_decades(parts.values()):
+    if series.spans_decades(parts.values()):
         axes.set_xscale("log")
+        log_axis(axes, "x", series.log_ticks(low, high))
+    axes.set_xlim(low, high)
     legend_above(axes)
     axes.set_xlabel(parameter_label(evidence, next(iter(parts.values())).parameter))
     axes.set_ylabel("Rise of the sum of squares / s²")
@@ -231,13 +239,6 @@ def x_label(evidence: Evidence) -> str:
     """The x axis with the accounting beside it: two ways of counting FLOPs differ by more than two architectures do."""
     column = evidence.column(evidence.settings.x)
     return f"{column.meaning} ({column.unit}, {evidence.x_note})" if evidence.x_note else column.label
-
-
-def spans_decades(profiles: Iterable[series.ProfileSeries]) -> bool:
-    """An amplitude's interval may; on a linear axis all but its upper end would be a point."""
-    parts = list(profiles)
-    low, high = min(part.values.min() for part in parts), max(part.values.max() for part in parts)
-    return bool(low > 0 and high / low > 30)
 
 
 def parameter_label(evidence: Evidence, parameter: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis import formatting
 from analysis.points import PointTable
-from analysis.rules import apply_rules
+from analysis.rules import apply_rules, robust_residuals
 from analysis.table import COLUMNS, CURVE_COLUMNS, Column, RunTable, records_of
 from archscale.registry import UserError
 from archscale.spec import FitSettings
@@ -74,7 +74,12 @@ class PointRows(RunTable):
             runs.drop(index=list(points.left_out)), [*(own[name] for name in names), inside.y]
         )
         ruled = apply_rules(
-            points.rules, frame.drop(index=list(left_out)), x=names, y=settings.y, group=settings.group or None
+            points.rules,
+            frame.drop(index=list(left_out)),
+            x=names,
+            y=settings.y,
+            group=settings.group or None,
+            residuals=robust_residuals(settings.law, x=names, y=settings.y, loss=settings.loss),
         )
         left_out |= ruled.reasons
         return cls(

@@ -1,7 +1,7 @@
 """What a report shows, whatever it was asked: sentences, facts, tables, figures and numbers of one set of runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.report.gathered import Gathered
@@ -16,7 +16,8 @@ class Reading:
     """`facts` stand below the headline of the page; `tables` go by heading, `captions` and figures by figure name.
 
     `panels` are the figures of the page that go by a heading of their own, such as one a group.
-    `values` is what fits.json holds; `run_columns` are columns that the list of runs needs beside the usual ones.
+    `notes` stand above a table, by its heading. `values` is what fits.json holds; `run_columns` are columns that the
+    list of runs needs beside the usual ones.
     """
 
     runs: Gathered
@@ -29,6 +30,7 @@ class Reading:
     values: Mapping[str, Any]
     panels: Mapping[str, str]
     run_columns: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def shared_values(found: Gathered, columns: tuple[str, ...]) -> dict[str, Any]:

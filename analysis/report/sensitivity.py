@@ -1,18 +1,18 @@
 """How the conclusions of a report move without each point, and without each odd kind of run (analysis/influence.py).
 
 up to three groups      every point and every odd value of a column, with all tests between the groups
-more                    every group by itself, and the leader together with the group that promises most
+more                    every group by itself, and the leading pair of pairs.py together
 """
 
 from collections.abc import Iterator
 from functools import lru_cache
 
 from analysis import formatting
-from analysis.influence import Influence, Shift, influence
+from analysis.conclusions import Shift
+from analysis.influence import Influence, influence
 from analysis.report.coverage import DRIFT
 from analysis.report.evidence import Evidence
-from analysis.report.pairs import FEW, leader, promise
-from analysis.report.text_tables import TextTable
+from analysis.report.pairs import FEW, leader, leading_pair, promise
 
 # A refit without each of so many points takes seconds; of more points, none decides alone.
 _MOST_POINTS = 60
@@ -31,7 +31,7 @@ def influences(evidence: Evidence) -> tuple[Influence, ...]:
     names = {name: evidence.column(name).phrase for name in (settings.x, settings.y)}
     odd = {column: word for column, word in DRIFT.items() if 1 < points[column].nunique() <= _MOST_VALUES}
     rows = points[["label", *names, *odd]].rename(columns=names | odd)
-    ends = {leader(evidence), promise(evidence) or ""} & set(able)
+    ends = set(leading_pair(evidence) or [leader(evidence)]) & set(able)
     alone = [[label] for label in able if label not in ends]
     together = [able] if len(able) <= FEW else [sorted(ends), *alone]
     return tuple(
@@ -62,38 +62,5 @@ def hinges(evidence: Evidence) -> Iterator[str]:
         yield f"What would be without {formatting.polished(label)}: {reason}."
 
 
-def influence_table(evidence: Evidence) -> TextTable:
-    """Every figure without every point; an amplitude moves with its exponent and is left to fits.json."""
-    amplitudes = {p.label for p in evidence.law.linear if not p.unit}
-    rows = []
-    for row in (row for one in influences(evidence) for row in one.rows):
-        if row.what.split(" of ")[0] in amplitudes or (row.what.startswith("leader") and not row.conclusion_changes):
-            continue
-        rows.append(
-            (
-                formatting.polished(row.left_out),
-                formatting.polished(row.what),
-                *_values(row),
-                row.conclusion if row.conclusion_changes else "stays",
-            )
-        )
-    headers = ("Left out", "Figure", "With it", "Without it", "Interval without it", "Conclusion")
-    return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset(headers[2:5]))
-
-
 def _of_most(one: Influence) -> list[Shift]:
     return [row for row in one.rows if row.left_out == one.most_influential and row.conclusion_changes]
-
-
-def _values(row: Shift) -> tuple[str, str, str]:
-    if isinstance(row.before, str) or isinstance(row.after, str):
-        return str(row.before), str(row.after), formatting.MISSING
-    if row.what.startswith("gap"):
-        return (
-            formatting.signed_loss(row.before),
-            formatting.signed_loss(row.after),
-            formatting.loss_interval(row.low, row.high),
-        )
-    known = formatting.is_number(row.low) and formatting.is_number(row.high)
-    span = formatting.interval(row.low, row.high) if known else formatting.MISSING
-    return formatting.general(row.before), formatting.general(row.after), span

@@ -1,15 +1,15 @@
 """One colour, marker and name per group, the same in every figure of a report, static or interactive.
 
 Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with any common colour vision tell
-apart; black and yellow are left out because each vanishes on one of the two backgrounds. The marker repeats what the
-colour says.
+apart; black and yellow are left out because each vanishes on one of the two backgrounds, and orange and sky blue are
+darkened until they too have a contrast of 3 against both. Marker and dashes repeat what the colour says.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_RAMP = ((0xE6, 0x9F, 0x00), (0xD5, 0x5E, 0x00), (0xA8, 0x4A, 0x86), (0x00, 0x72, 0xB2))
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#C28500", "#3B95CF")
+_RAMP = ((0xC2, 0x85, 0x00), (0xD5, 0x5E, 0x00), (0xA8, 0x4A, 0x86), (0x00, 0x72, 0xB2))
 _MARKERS = (
     ("o", "circle"),
     ("s", "square"),
@@ -19,15 +19,25 @@ _MARKERS = (
     ("P", "cross"),
     ("X", "x"),
 )
+# Where a curve is dashed: in plotly's names, and in matplotlib's points of line and gap.
+_DASHES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("dash", (3, 2)),
+    ("dot", (1, 1.4)),
+    ("dashdot", (4, 1.6, 1, 1.6)),
+    ("longdash", (6, 2)),
+    ("longdashdot", (7, 1.6, 1, 1.6)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """`marker` in matplotlib's alphabet, `symbol` in plotly's."""
+    """`marker` in matplotlib's alphabet, `symbol` in plotly's; `dash` and `dashes` likewise."""
 
     color: str
     marker: str
     symbol: str
+    dash: str = _DASHES[0][0]
+    dashes: tuple[int, tuple[float, ...]] = (0, _DASHES[0][1])
 
     def rgba(self, opacity: float) -> str:
         """For plotly's fill colours."""
@@ -73,6 +83,8 @@ def styles(groups: Iterable[str]) -> dict[str, Style]:
             color=_COLORS[i % len(_COLORS)],
             marker=_MARKERS[i % len(_MARKERS)][0],
             symbol=_MARKERS[i % len(_MARKERS)][1],
+            dash=_DASHES[i % len(_DASHES)][0],
+            dashes=(0, _DASHES[i % len(_DASHES)][1]),
         )
         for i, group in enumerate(sorted(set(groups)))
     }

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import formatting
-from analysis.compare import Comparison
+from analysis.equality import Comparison
 from analysis.gap import LossGap
+from analysis.noise import noise_sentence
 from analysis.report import coverage, fitted, limits, measured, sizes
 from analysis.report.evidence import Evidence
-from analysis.report.pairs import FEW, leader, limit_test, promise, told
+from analysis.report.pairs import FEW, leader, limit_test, p_told, promise, told
 from analysis.report.ranking import ranked, ranking
 from analysis.report.sensitivity import hinges
 
@@ -54,7 +55,7 @@ def summarise(evidence: Evidence) -> Summary:
         cannot_tell=tuple(_open(evidence)) or ("Nothing that they were asked here.",),
         missing=tuple(coverage.absent(evidence)),
         drift=tuple(coverage.drift(evidence)),
-        notes=tuple(evidence.table.notes),
+        notes=(*tested(evidence), *evidence.table.notes),
         hinges=tuple(hinges(evidence)),
     )
 
@@ -103,19 +104,18 @@ def _beyond(evidence: Evidence, end: str) -> str:
     if low is not None and low != first and (test := limit_test(evidence, low, first)) and not test.distinguishable:
         return (
             f"Beyond {end} nothing was measured: that the curve of {low} ends lower than that of {first} is an "
-            f"extrapolation, and these runs cannot tell whether it does (p = {test.p_value:.2g})."
+            f"extrapolation, and these runs cannot tell whether it does ({p_told(test)})."
         )
     differing = [item for item in tests if item.distinguishable]
     if differing:
         pairs_told = formatting.listed(f"{item.groups[0]} and {item.groups[1]}" for item in differing)
         return (
             f"Beyond {end} nothing was measured; by extrapolation the irreducible losses of {pairs_told} differ "
-            f"(smallest p = {min(item.p_value for item in differing):.2g})."
+            f"(smallest {formatting.p_text(min(item.p_value for item in differing))})."
         )
     p_values = [item.p_value for item in tests if not math.isnan(item.p_value)]
-    how = (
-        f" (smallest p = {min(p_values):.2g})" if len(p_values) > 1 else f" (p = {p_values[0]:.2g})" if p_values else ""
-    )
+    smallest = "smallest " if len(p_values) > 1 else ""
+    how = f" ({smallest}{formatting.p_text(min(p_values))})" if p_values else ""
     return f"Beyond {end} nothing was measured, and these runs cannot tell which curve ends lower{how}."
 
 
@@ -160,19 +160,27 @@ def _open(evidence: Evidence) -> Iterator[str]:
     yield from fitted.not_told_apart(evidence)
     if len(told(evidence)) < len(evidence.comparisons):
         yield f"{len(evidence.comparisons) - len(told(evidence))} more comparisons are in the table below."
-    tests = sum(isinstance(item, Comparison) and item.distinguishable is not None for item in evidence.comparisons)
-    if tests > FEW:
-        chance = formatting.general(tests * (1 - evidence.settings.level), 1)
-        yield (
-            f"Which of the small p-values are luck: these are {tests} tests without correction for their number, and "
-            f"about {chance} of them would come out significant if nothing differed."
-        )
     said: dict[str, list[str]] = {}
     for label, note in weak_points(evidence):
         said.setdefault(note, []).append(label)
     for note, labels in said.items():
         yield f"{formatting.listed(labels)}: {note}."
     yield from _design_gaps(evidence)
+
+
+def tested(evidence: Evidence) -> Iterator[str]:
+    """What the tests take into account: their number, and groups that do not scatter alike."""
+    tests = [item for item in evidence.comparisons if isinstance(item, Comparison)]
+    by_pair = {item.groups: item for item in tests if item.distinguishable is not None}
+    if len(by_pair) > 1:
+        small = formatting.general(1 - evidence.settings.level, 1)
+        yield (
+            f"Each question, such as whether two irreducible losses are equal, was asked of {len(by_pair)} pairs. A "
+            f"parameter or a curve is said to differ where p is below {small} by Holm's correction for these "
+            f"{len(by_pair)} tests; the p in brackets are without it. Intervals of gaps are one at a time."
+        )
+    if text := noise_sentence([item.noise for item in by_pair.values() if item.noise]):
+        yield text
 
 
 def _untold(evidence: Evidence) -> Iterator[str]:
@@ -186,9 +194,7 @@ def _untold(evidence: Evidence) -> Iterator[str]:
         mine = [item for item in items if one in item.groups and not math.isnan(item.p_value)]
         items = [item for item in items if item not in mine]
         if mine:
-            others = formatting.listed(
-                f"{item.groups[1 - item.groups.index(one)]} (p = {item.p_value:.2g})" for item in mine
-            )
+            others = formatting.listed(f"{item.groups[1 - item.groups.index(one)]} ({p_told(item)})" for item in mine)
             yield f"These runs cannot tell whether the irreducible loss C of {one} differs from that of {others}."
     rest: list[Comparison | LossGap] = [*items, *(item for item in untold if isinstance(item, LossGap))]
     yield from dict.fromkeys(formatting.polished(item.sentence) for item in rest)

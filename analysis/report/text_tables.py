@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis import formatting
-from analysis.compare import Comparison
-from analysis.gap import LossGap
+from analysis.holdout import HoldOut
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
 from analysis.report.ranking import ranking
@@ -44,7 +43,6 @@ def tables_of(evidence: Evidence) -> dict[str, TextTable]:
     tables = {
         "Ranking": TextTable(headers=(), rows=()) if evidence.settings.inputs else ranking_table(evidence),
         "Fits": fit_table(evidence),
-        "Comparisons": comparison_table(evidence),
         "Largest run held out": holdout_table(evidence),
     }
     return {heading: table for heading, table in tables.items() if table.rows}
@@ -92,24 +90,6 @@ def fit_table(evidence: Evidence) -> TextTable:
     return TextTable(headers=(_noun(evidence), *headers, *figures), rows=tuple(rows), numeric=frozenset(figures))
 
 
-def comparison_table(evidence: Evidence) -> TextTable:
-    answers = {True: "differ", False: "not distinguishable", None: "cannot be tested"}
-    rows: list[tuple[str, ...]] = []
-    for item in evidence.comparisons:
-        if isinstance(item, Comparison):
-            whole = len(item.shared) == len(evidence.law.parameters)
-            asked = "whole curve" if whole else formatting.listed(item.shared)
-            q, dof = item.degrees_of_freedom
-            tested = dof > 0
-            figure = f"F({q}, {dof}) = {formatting.general(item.f_statistic)}" if tested else formatting.MISSING
-            p_value = _p_value(item.p_value) if tested else formatting.MISSING
-            rows.append((" – ".join(item.groups), asked, figure, p_value, answers[item.distinguishable]))
-        else:
-            rows.append((" – ".join(item.groups), *_gap_cells(item, evidence), answers[item.distinguishable]))
-    headers = (f"{_noun(evidence)}s", "Compared", "Statistic", "p", "Answer")
-    return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset({"p"}))
-
-
 def holdout_table(evidence: Evidence) -> TextTable:
     rows = []
     for label, item in evidence.holdouts.items():
@@ -117,7 +97,7 @@ def holdout_table(evidence: Evidence) -> TextTable:
         rows.append(
             (
                 label,
-                evidence.number(item.x),
+                _held_place(evidence, item),
                 formatting.loss(item.predicted),
                 formatting.MISSING if ends is None else formatting.loss_interval(ends.low, ends.high),
                 formatting.loss(item.actual),
@@ -126,16 +106,19 @@ def holdout_table(evidence: Evidence) -> TextTable:
             )
         )
     level = f"Interval [{100 * evidence.settings.level:g} %]"
-    headers = (
-        _noun(evidence),
-        f"Held out at ({_unit(evidence)})",
-        "Predicted",
-        level,
-        "Measured",
-        "Predicted − measured",
-        "Hit",
-    )
+    where = "Held out at" if evidence.settings.inputs else f"Held out at ({_unit(evidence)})"
+    headers = (_noun(evidence), where, "Predicted", level, "Measured", "Predicted − measured", "Hit")
     return TextTable(headers=headers, rows=tuple(rows), numeric=frozenset(headers[1:6]))
+
+
+def _held_place(evidence: Evidence, item: HoldOut) -> str:
+    names = evidence.settings.inputs
+    if not names:
+        return evidence.number(item.x)
+    places = zip(evidence.law.inputs, names, item.inputs, strict=True)
+    return ", ".join(
+        f"{symbol} = {formatting.place(value, evidence.column(name).unit)}" for symbol, name, value in places
+    )
 
 
 def run_table(found: Gathered, more: Sequence[str] = ()) -> TextTable:
@@ -180,19 +163,6 @@ def commit_text(row: dict[str, object]) -> str:
     return f"{commit[:10]} with local changes" if row["git_dirty"] else commit[:10]
 
 
-def _gap_cells(item: LossGap, evidence: Evidence) -> Sequence[str]:
-    low, high = item.interval.low, item.interval.high
-    ends = ", ".join(formatting.signed_loss(end) if formatting.is_number(end) else "∞" for end in (low, high))
-    where = ", extrapolated" if item.extrapolated else ""
-    bounded = formatting.is_number(low) and formatting.is_number(high)
-    span = f" [{ends}]" if bounded else ", no interval"
-    return (
-        f"fitted loss at {evidence.place(item.x)}{where}",
-        f"{formatting.signed_loss(item.gap)}{span}",
-        formatting.MISSING,
-    )
-
-
 def _noun(evidence: Evidence) -> str:
     return evidence.noun.capitalize()
 
@@ -200,10 +170,6 @@ def _noun(evidence: Evidence) -> str:
 def _unit(evidence: Evidence) -> str:
     column = evidence.column(evidence.settings.x)
     return formatting.unit(column.unit) or column.phrase
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 1e-3 else "< 0.001"
 
 
 def _float(value: object) -> float:

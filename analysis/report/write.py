@@ -13,6 +13,7 @@ from typing import Any
 
 from analysis.points import PointTable
 from analysis.report import text_tables
+from analysis.report.drawing import Drawing
 from analysis.report.evaluation import gather_evaluation
 from analysis.report.evaluation_report import evaluation_reading
 from analysis.report.evidence import gather
@@ -20,7 +21,6 @@ from analysis.report.gathered import Settings
 from analysis.report.law_report import law_reading
 from analysis.report.page import html_document
 from analysis.report.point_rows import PointRows
-from analysis.report.printing import write_figures
 from analysis.report.reading import Reading
 from analysis.report.transfer import gather_transfer
 from analysis.report.transfer_report import transfer_reading
@@ -52,12 +52,12 @@ def write_report(
     reading = read(table=table, missing=missing, settings=settings)
     out.mkdir(parents=True, exist_ok=True)
     header = {"name": name, "title": title or name, "question": question}
-    drawn = write_figures(reading.printed, out / "figures")
+    drawing = Drawing.start(reading.printed, out / "figures")
     table.listing.to_csv(out / f"{table.noun}.csv", index=False)
     write_atomically(out / "fits.json", json_document(header, reading))
-    write_atomically(out / "report.md", markdown_document(header, reading, list(drawn)))
     path = out / "report.html"
     write_atomically(path, html_document(header, reading))
+    write_atomically(out / "report.md", markdown_document(header, reading, list(drawing.finish())))
     return path
 
 

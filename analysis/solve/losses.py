@@ -99,6 +99,13 @@ class Loss:
             return 2 * r_N
         return np.sign(r_N) if self.kind == "lad" else np.clip(r_N, -self.delta, self.delta)
 
+    def majorant(self, r_N: np.ndarray) -> np.ndarray:
+        """ρ′/r, the curvature of the parabola that touches ρ at r and lies above it."""
+        if self.kind == "ls":
+            return np.full_like(r_N, 2.0)
+        size = np.maximum(np.abs(r_N), np.finfo(float).tiny)
+        return 1 / size if self.kind == "lad" else np.minimum(1.0, self.delta / size)
+
     def curvature(self, r_N: np.ndarray) -> np.ndarray:
         """ρ″, which is 0 outside δ."""
         if self.kind == "ls":
@@ -108,4 +115,7 @@ class Loss:
     def total(self, y_N: np.ndarray, f_N: np.ndarray, weights_N: np.ndarray | None = None) -> np.ndarray:
         """Σ w·ρ(r) over the last axis."""
         rho = self.rho(self.residual(y_N, f_N))
-        return np.asarray((rho if weights_N is None else weights_N * rho).sum(-1))
+        if weights_N is not None:
+            # A point that does not count may have no logarithm.
+            rho = weights_N * np.where(weights_N == 0, 0.0, rho)
+        return np.asarray(rho.sum(-1))

@@ -3,6 +3,8 @@
     q ← q − t · V |Λ|⁻¹ Vᵀ ∇O        V Λ Vᵀ the second derivatives over the parameters that no bound holds
 
 The absolute eigenvalues make every step descend, also where O is not convex (Dauphin et al. 2014, arXiv 1406.2572).
+Between the corners of a loss Λ says nothing of how far a step may go: where the whole step is no gain, shorter ones
+compete with those of Λ + t·M, M the curvature of reweighted least squares, under which t = 1 always descends.
 """
 
 from typing import Protocol
@@ -10,6 +12,8 @@ from typing import Protocol
 import numpy as np
 
 _LENGTHS_T = np.array([1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-5])
+# Small t go far along a valley between corners, large ones turn to where all residuals shrink.
+_DAMPING_T = np.array([1.0, 0.3, 0.1, 0.03, 0.01, 1e-3])
 
 
 class Smooth(Protocol):
@@ -22,6 +26,8 @@ class Smooth(Protocol):
     def derivatives(
         self, q: np.ndarray, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+    def majorant(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray: ...
 
 
 def newton(objective: Smooth, q: np.ndarray, *, max_steps: int = 80, tolerance: float = 1e-11) -> np.ndarray:
@@ -44,7 +50,14 @@ def newton(objective: Smooth, q: np.ndarray, *, max_steps: int = 80, tolerance: 
         lower = good.copy()
         if not good.all():
             short = np.flatnonzero(~good)
-            trial = np.clip(here[short, None] + _LENGTHS_T[:, None] * step[short, None], low, high)
+            above = objective.majorant(here[short], active[short])
+            damped = direction(
+                gradient[short, None],
+                hessian[short, None] + _DAMPING_T[:, None, None] * above[:, None],
+                held[short, None],
+            )
+            steps = np.concatenate([_LENGTHS_T[:, None] * step[short, None], damped], axis=1)
+            trial = np.clip(here[short, None] + steps, low, high)
             heights = _finite(objective.value(trial, active[short]))
             pick = heights.argmin(-1)
             lower[short] = heights[np.arange(len(short)), pick] < value[short]
@@ -64,6 +77,7 @@ def _finite(value: np.ndarray) -> np.ndarray:
 def direction(gradient: np.ndarray, hessian: np.ndarray, held: np.ndarray) -> np.ndarray:
     """The step of the module docstring, zero for the parameters that a bound holds; shape (M, Q)."""
     free = ~held[..., None] & ~held[..., None, :]
+    held = np.broadcast_to(held, np.broadcast_shapes(held.shape, hessian.shape[:-1]))
     symmetric = np.where(free, (hessian + hessian.swapaxes(-1, -2)) / 2, 0.0)
     # Parameters of very different curvature are brought to one scale first.
     size = np.sqrt(np.abs(np.diagonal(symmetric, axis1=-2, axis2=-1)))

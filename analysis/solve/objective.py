@@ -60,9 +60,9 @@ class Objective:
         f, slopes_QN, curved_QQN = self._model_derivatives(q)
         r = self.loss.residual(y, f)
         outer, bend = self.loss.slope(r), self.loss.curvature(r)
-        value = self.loss.rho(r)
+        value = self.loss.total(y, f, weights)
         if weights is not None:
-            value, outer, bend = value * weights, outer * weights, bend * weights
+            outer, bend = outer * weights, bend * weights
         if self.loss.logarithmic:
             inner = -1 / f[..., None, :] * slopes_QN
             second = -curved_QQN / f[..., None, None, :] + inner[..., :, None, :] * inner[..., None, :, :]
@@ -70,7 +70,18 @@ class Objective:
             inner, second = -slopes_QN, -curved_QQN
         gradient = (outer[..., None, :] * inner).sum(-1)
         hessian = np.einsum("...an,...bn->...ab", inner * bend[..., None, :], inner)
-        return value.sum(-1), gradient, hessian + (outer[..., None, None, :] * second).sum(-1)
+        return value, gradient, hessian + (outer[..., None, None, :] * second).sum(-1)
+
+    def majorant(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Σ w (ρ′/r) ∂r ∂rᵀ at q (M, Q), shape (M, Q, Q): the curvature that reweighted least squares would use."""
+        y, weights = (_aligned(part, rows, 1) for part in (self.y, self.weights))
+        assert y is not None
+        f, slopes_QN, _ = self._model_derivatives(q)
+        steep = self.loss.majorant(self.loss.residual(y, f))
+        inner = slopes_QN / f[..., None, :] if self.loss.logarithmic else slopes_QN
+        return np.einsum(
+            "...an,...bn->...ab", inner * (steep if weights is None else steep * weights)[..., None, :], inner
+        )
 
     def slopes(self, q: np.ndarray) -> np.ndarray:
         """∂r/∂q, shape (..., Q, N)."""

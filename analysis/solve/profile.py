@@ -58,6 +58,11 @@ class Pinned:
             hessian + pull[:, None, None] * slope[:, :, None] * slope[:, None, :],
         )
 
+    def majorant(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        which, _, stiffness = self._of(rows)
+        slope = slopes(self.quantity, q, which)
+        return self.objective.majorant(q, rows) + (2 * stiffness)[:, None, None] * slope[:, :, None] * slope[:, None, :]
+
     def _of(self, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = (self.which, self.target, self.stiffness)
         return parts if rows is None else (parts[0][rows], parts[1][rows], parts[2][rows])

@@ -175,7 +175,7 @@ def bench_fits_speed(
 @bench_app.command("coverage")
 def bench_coverage(
     names: Annotated[list[str] | None, typer.Argument(metavar="[DESIGN]...", help="Which; all without.")] = None,
-    simulations: Annotated[int, typer.Option(min=1, help="Data sets of each design, for profile and wald.")] = 1000,
+    simulations: Annotated[int, typer.Option(min=0, help="Data sets of each design, for profile and wald.")] = 1000,
     bootstraps: Annotated[
         int, typer.Option(min=0, help="Of them, for the bootstraps, whose every interval is 1000 refits.")
     ] = 200,

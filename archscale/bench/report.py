@@ -33,13 +33,15 @@ _LAW = {"A": 14.0, "b": 0.11, "E": 1.05}
 
 @dataclass(frozen=True, kw_only=True)
 class ReportTime:
-    """`read` says where the runs were read from: their files, or the cached table. `open_seconds` is the time until
-    every figure of the page is drawn, None where there is no browser to ask.
+    """`read` says where the runs were read from: their files, or the cached table. `seconds` is the whole command, from
+    the start of Python on, `write_seconds` all after reading: fits, comparisons, figures and page. `open_seconds` is
+    the time until every figure of the page is drawn, None where there is no browser to ask.
     """
 
     read: str
     runs: int
     seconds: float
+    write_seconds: float
     page_bytes: int
     open_seconds: float | None
 
@@ -56,12 +58,13 @@ def bench_report(runs: int) -> list[ReportTime]:
         page = root / "studies" / study.stem / "report.html"
         rows = []
         for read in ("files", "cached table"):
-            seconds = _time_report(study, root)
+            seconds = _time_command(study, root)
             rows.append(
                 ReportTime(
                     read=read,
                     runs=len(cells),
                     seconds=seconds,
+                    write_seconds=_time_writing(study, root),
                     page_bytes=page.stat().st_size,
                     open_seconds=open_seconds(page),
                 )
@@ -97,7 +100,7 @@ def make_study(root: Path, runs: int) -> tuple[Path, list[StudyCell]]:
     return study, cells
 
 
-def _time_report(study: Path, root: Path) -> float:
+def _time_command(study: Path, root: Path) -> float:
     command = [sys.executable, "-m", "archscale", "report", str(study), "--root", str(root)]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
@@ -105,6 +108,16 @@ def _time_report(study: Path, root: Path) -> float:
     if done.returncode:
         raise UserError(f"archscale report failed: {done.stderr.strip().splitlines()[-1:]}")
     return seconds
+
+
+def _time_writing(study: Path, root: Path) -> float:
+    from analysis.report.write import write_report
+    from archscale.commands.report import study_inputs
+
+    inputs = study_inputs(str(study), [], root)
+    started = time.perf_counter()
+    write_report(**inputs)
+    return time.perf_counter() - started
 
 
 def _write_run(path: Path, spec: RunSpec) -> None:

@@ -66,11 +66,12 @@ def plan_speed_table(rows: Sequence[PlanTime]) -> Table:
 
 def report_speed_table(rows: Sequence[ReportTime]) -> Table:
     table = _table("the report of a large study, of made-up runs; the page in headless Chromium")
-    for heading in ("read from", "runs", "seconds", "page\nMB", "page opens\nin seconds"):
+    for heading in ("read from", "runs", "whole\ncommand s", "of it\nwriting s", "page\nMB", "page\nopens s"):
         table.add_column(heading, justify="left" if heading == "read from" else "right", no_wrap=True)
     for row in rows:
         opens = "no browser" if row.open_seconds is None else f"{row.open_seconds:.1f}"
-        table.add_row(row.read, str(row.runs), f"{row.seconds:.1f}", f"{row.page_bytes / 1e6:.1f}", opens)
+        times = f"{row.seconds:.1f}", f"{row.write_seconds:.1f}"
+        table.add_row(row.read, str(row.runs), *times, f"{row.page_bytes / 1e6:.1f}", opens)
     return table
 
 

@@ -6,7 +6,7 @@
 
 from typing import Any
 
-from analysis.compare import Comparison
+from analysis.equality import Comparison
 from analysis.gap import LossGap
 from analysis.holdout import HoldOuts
 from archscale.commands.fit_results import ALL, Results
@@ -34,6 +34,7 @@ def results_json(results: Results) -> dict[str, Any]:
                     "aicc": entry.aicc_difference,
                     "f_statistic": entry.f_statistic,
                     "degrees_of_freedom": list(entry.degrees_of_freedom),
+                    "noise": "robust" if entry.noise is None else "pooled" if entry.noise.pooled else "own",
                     "distinguishable": entry.distinguishable,
                     "sentence": entry.sentence,
                 }
@@ -82,6 +83,8 @@ def _fit_json(results: Results, name: str) -> dict[str, Any]:
         "objective": found.objective,
         "loss": results.request.loss,
         "level": found.level,
+        "interval": found.interval_kind,
+        "interval_note": found.interval_note,
         "n": found.n,
         "degrees_of_freedom": found.degrees_of_freedom,
         "starts": {

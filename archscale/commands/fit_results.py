@@ -6,23 +6,22 @@ PointTable ─ rules ─▶ points ─▶ one Fit a group ─▶ hold-out, predi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.compare import Comparison, compare, compare_all
-from analysis.gap import LossGap
+from analysis.compare import compare_all
 from analysis.curve import fit_curve
+from analysis.equality import Comparison
 from analysis.fit import Fit, fit_groups
+from analysis.gap import LossGap
 from analysis.holdout import HoldOuts, hold_out
 from analysis.laws import LAWS, Law
+from analysis.noise import noise_sentence
 from analysis.observations import observe_groups
 from analysis.points import PointTable
 from analysis.rule_choices import Rules
 from analysis.rules import Delta, Ruled, apply_rules, refit_delta, robust_residuals
-from analysis.solve.joint import shareable_alone
 from analysis.solve.losses import Loss
 from analysis.sources.expressions import numbers
 from archscale.registry import UserError
@@ -102,7 +101,7 @@ def fit_table(table: PointTable, request: Request) -> Results:
     kept = ruled(rules)
     fits = _fits(kept.points, request)
     holdouts, not_held = _held_out(kept.points, request)
-    comparisons, not_compared = _compared(kept.points, request, fits)
+    comparisons, of_comparisons = _compared(kept.points, request, fits)
     return Results(
         table=table,
         request=request,
@@ -112,7 +111,7 @@ def fit_table(table: PointTable, request: Request) -> Results:
         predictions={name: [_prediction(found, x) for x in request.predict] for name, found in fits.items()},
         comparisons=comparisons,
         deltas=refit_delta(rules, lambda chosen: _optima(ruled(chosen).points, request), kept.left_out),
-        notes=[text for text in (not_held, not_compared) if text],
+        notes=[text for text in (not_held, of_comparisons) if text],
     )
 
 
@@ -208,16 +207,10 @@ def _compared(
         return (), f"{len(fits)} groups are not compared in pairs; choose up to {MOST_COMPARED_GROUPS} with --where"
     if request.weights:
         return (), "groups are not compared where points have weights"
-    asked: dict[str, Any] = {"y": request.y, "group": request.group, "level": request.level}
-    law = LAWS[request.law]
-    if len(request.x) == 1 and request.loss == "ls":
-        return compare_all(law, points, x=request.x[0], **asked), ""
-    if request.loss.startswith("lad"):
+    if Loss.parse(request.loss).kind == "lad":
         return (), "groups are not compared under least absolute deviations, which has no test; choose huber:δ"
-    single = [(p.name,) for p in reversed(law.parameters) if shareable_alone(law, p)]
-    found = [
-        compare(law, points, x=request.x, **asked, loss=request.loss, groups=pair, shared=names)
-        for pair in combinations(fits, 2)
-        for names in [*single, tuple(p.name for p in law.parameters)]
-    ]
-    return found, ""
+    found = compare_all(
+        request.law, points, x=request.x, y=request.y, group=request.group, level=request.level, loss=request.loss
+    )
+    noises = {entry.groups: entry.noise for entry in found if isinstance(entry, Comparison)}
+    return found, noise_sentence([noise for noise in noises.values() if noise])

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import formatting
-from analysis.compare import Comparison
+from analysis.equality import Comparison
 from analysis.gap import LossGap
 from analysis.rules import Delta
 from archscale.commands.fit_results import ALL, Results
@@ -62,6 +62,7 @@ def _declarations(results: Results) -> Iterator[str]:
         yield f"left out: {formatting.plural(count, 'row')}, {reason}"
     if results.ruled.merged:
         yield f"seeds: {formatting.plural(len(results.ruled.merged), 'point')} are means of several rows"
+    yield from dict.fromkeys(f"intervals: {found.interval_note}" for found in results.fits.values())
 
 
 def _parameters(results: Results) -> Table:
@@ -171,6 +172,8 @@ def _comparisons(results: Results) -> Table:
                 cells += [formatting.signed_loss(entry.gap), formatting.loss_interval(*_ends(entry))]
         table.add_row(Text(" −\n".join(pair)), *cells)
     table.caption = "p: of the test that the parameter, or all of them, is equal in both"
+    if len(pairs) > 1:
+        table.caption += f"; in bold where it is small by Holm's correction for {len(pairs)} pairs"
     if gaps:
         table.caption += "; gap: fitted loss of the first minus the second at the largest x of both"
     table.caption_justify = "left"

@@ -32,11 +32,15 @@ _NOT_TEXT_OF_THE_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "
 def python_stdlib(path: str | None) -> Iterator[Document]:
     """Every .py file of this interpreter's standard library, by relative path; `path` is not used."""
     folder = Path(sysconfig.get_paths()["stdlib"])
-    for file in sorted(folder.rglob("*.py")):
-        relative = file.relative_to(folder)
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        # Not entered at all: the packages installed beside the library may be a hundred times as many files.
+        folders[:] = [name for name in folders if name not in _NOT_TEXT_OF_THE_LIBRARY]
+        found += [Path(place, name) for name in files if name.endswith(".py")]
+    for file in sorted(found):
         # Debian links some files (sitecustomize.py) to the machine's own configuration: not part of the library.
-        if not _NOT_TEXT_OF_THE_LIBRARY.intersection(relative.parts) and not file.is_symlink():
-            yield Document(name=relative.as_posix(), content=file.read_bytes())
+        if not file.is_symlink():
+            yield Document(name=file.relative_to(folder).as_posix(), content=file.read_bytes())
 
 
 @SOURCES.register("text_files")

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.compare import Comparison, compare, compare_all, holm
+from analysis.compare import compare, compare_all, holm
+from analysis.equality import Comparison
 from analysis.fit import fit
 from analysis.gap import LossGap, loss_gap
 from analysis.intervals import f_limit

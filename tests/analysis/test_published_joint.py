@@ -1,4 +1,4 @@
-"""Published fits of laws in parameters and tokens: Besiroglu 2024, Gadre 2024, OLMo's ladder, Apple's ml-scalefit, vpnls.
+"""Published fits in parameters and tokens: Besiroglu 2024, Gadre 2024, OLMo, ml-scalefit, vpnls, Llama 3.
 
 Sources, licences and what was published stand in the README of each data folder.
 """

@@ -22,13 +22,26 @@
     !["SCRIPT", "STYLE", "NOSCRIPT"].includes(element.tagName) && visible(element)
     && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim()));
 
+  function ratio(one, two) {
+    const [light, dark] = [one, two].map(parts).map(luminance).sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  }
+
   window.measures = {
+    ratio,
     contrasts: () => texts().map((element) => {
       const style = getComputedStyle(element);
       const ink = parts(element instanceof SVGElement ? style.fill : style.color);
       const [light, dark] = [luminance(ink), luminance(ground(element))].sort((a, b) => b - a);
       return { text: element.textContent.trim().slice(0, 60), ratio: (light + 0.05) / (dark + 0.05) };
     }),
+    // WCAG 2.2, success criterion 1.4.11: of lines, markers and bars against the ground that they are drawn on.
+    graphics: () => [...document.querySelectorAll(".point, .js-line, .legend path")].filter(visible).map((element) => {
+      const style = getComputedStyle(element), line = element.matches(".js-line");
+      const parent = element.closest("[data-figure]") ?? element;
+      const color = line ? style.stroke : style.fill, under = `rgb(${ground(parent).slice(0, 3).join(", ")})`;
+      return color === "none" ? null : { where: parent.dataset.figure ?? "legend", color, ratio: ratio(color, under) };
+    }).filter((found) => found !== null),
     // Elements whose text does not fit them and that do not scroll.
     clipped: () => texts().filter((element) => !(element instanceof SVGElement)).filter((element) => {
       const style = getComputedStyle(element);

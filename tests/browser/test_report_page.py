@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from analysis.report.style import styles
 from tests.browser.conftest import ATTACK
 
 MEASURES = (Path(__file__).parent / "measures.js").read_text()
@@ -179,6 +180,8 @@ def test_it_is_readable(open_report, width, scheme):
     assert tab.evaluate("measures.crowded()") == []
     weak = [found for found in tab.evaluate("measures.contrasts()") if found["ratio"] < 4.5]
     assert weak == []
+    pale = [found for found in tab.evaluate("measures.graphics()") if found["ratio"] < 3]
+    assert pale == []
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 20, 23)"}[scheme]
 
@@ -238,3 +241,24 @@ def test_print_is_dark_on_white_without_controls(open_report):
     eventually(tab, "getComputedStyle(document.querySelector('.main-svg')).backgroundColor === 'rgb(255, 255, 255)'")
     assert not tab.locator(".skip").is_visible()
     assert tab.pdf()[:4] == b"%PDF"
+
+
+@pytest.mark.parametrize(("width", "share"), [(1440, 0.75), (390, 0.2)])
+def test_the_main_figure_stands_on_the_first_screen(open_report, width, share):
+    height = {1440: 900, 390: 844}[width]
+    tab = open_report(width=width, height=height).tab
+    # Hostile texts of many lines stand where a usual report has one.
+    tab.evaluate("for (const one of document.querySelectorAll('h1, .question, .headline')) one.textContent = 'Which?'")
+    box = tab.locator("[data-figure=figure-loss]").bounding_box()
+    assert min(height, box["y"] + box["height"]) - box["y"] >= share * box["height"]
+    assert tab.locator("#answer").bounding_box()["y"] > box["y"]
+
+
+def test_every_colour_of_a_group_can_be_seen_on_both_grounds(desk):
+    """More groups than the report of these tests has, on the two grounds of the style sheet."""
+    tab = desk.tab
+    tab.evaluate(MEASURES)
+    for hexed in {look.color for look in styles(f"group {number}" for number in range(42)).values()}:
+        color = f"rgb({int(hexed[1:3], 16)}, {int(hexed[3:5], 16)}, {int(hexed[5:], 16)})"
+        for ground in ("rgb(255, 255, 255)", "rgb(18, 20, 23)"):
+            assert tab.evaluate("([one, two]) => measures.ratio(one, two)", [color, ground]) >= 3, (color, ground)

@@ -89,8 +89,8 @@ def test_bands_are_the_fits_inside_the_axis_and_cut_at_it(evidence):
     low_limit, high_limit = data.y_limits
     for label, curve in data.curves.items():
         low, high = evidence.fits[label].band(curve.x)
-        np.testing.assert_allclose(curve.low, np.clip(low, low_limit, high_limit))
-        np.testing.assert_allclose(curve.high, np.clip(high, low_limit, high_limit))
+        np.testing.assert_allclose(curve.low, np.clip(low, low_limit, high_limit), rtol=1e-5)
+        np.testing.assert_allclose(curve.high, np.clip(high, low_limit, high_limit), rtol=1e-5)
         assert ((low < low_limit) | (high > high_limit)).any() == (label in data.cut)
     assert data.cut
 
@@ -173,3 +173,24 @@ def test_ticks_are_few_and_inside_and_their_texts_are_exact(low, high):
     assert all(low <= tick <= high for tick in ticks)
     assert all(one < two for one, two in pairwise(ticks))
     assert all(math.isclose(float(series.tick_text(tick, ticks)), tick) for tick in ticks)
+
+
+def parabola(center, half, threshold=10.0):
+    values = center + 1.5 * half * np.linspace(-1, 1, 61)
+    rise = threshold * ((values - center) / half) ** 2
+    return series.ProfileSeries(parameter="C", values=values, rise=rise, threshold=threshold)
+
+
+def test_the_ends_of_a_profile_are_where_it_crosses_the_threshold():
+    assert parabola(0.6, 0.1).ends == pytest.approx((0.5, 0.7), abs=1e-3)
+    flat = series.ProfileSeries(parameter="C", values=np.arange(3.0), rise=np.array([0, 1, 99.0]), threshold=10)
+    assert flat.ends is None
+
+
+def test_a_curve_far_wider_than_the_others_does_not_squeeze_them():
+    usual = {"a": parabola(0.6, 0.1), "b": parabola(0.7, 0.12), "c": parabola(0.5, 0.08)}
+    alone, squeezed = series.profile_limits(usual), series.profile_limits(usual | {"wide": parabola(1.0, 3.0)})
+    assert alone.outside == ()
+    assert alone.limits == pytest.approx((0.38, 0.88), abs=1e-3)
+    assert squeezed.limits == pytest.approx(alone.limits)
+    assert squeezed.outside == ("wide",)
