@@ -53,10 +53,11 @@ def comparison_note(evidence: Evidence) -> str:
     note = "Nested F-tests that a parameter, or the whole curve, is equal in two groups"
     note += f"; below each p that by Holm over the {pairs} pairs" if pairs > 1 else ""
     if any(isinstance(item, LossGap) for item in evidence.comparisons):
+        level = f"{100 * evidence.settings.level:g} %"
         note += (
-            ". The gap is the fitted loss of the first minus that of the second; leverage is how many times more the one "
-            f"with the higher fitted loss needs for an equal one; below both are {100 * evidence.settings.level:g} % intervals. A crossing is searched as far as "
-            "the figures reach"
+            ". The gap is the fitted loss of the first minus that of the second; leverage is how many times more the "
+            f"one with the higher fitted loss needs for an equal one; below both are {level} intervals. A crossing is "
+            "searched as far as the figures reach"
         )
     return f"{note}."
 
@@ -101,9 +102,9 @@ def _possible(evidence: Evidence, found: Crossing) -> str:
     if any(low == 0 and not formatting.is_number(high) for low, high in ends):
         return "excluded nowhere"
     parts = [
-        f"below {evidence.number(high)}"
+        f"< {evidence.number(high)}"
         if low == 0
-        else f"above {evidence.number(low)}"
+        else f"> {evidence.number(low)}"
         if not formatting.is_number(high)
         else f"{evidence.number(low)} to {evidence.number(high)}"
         for low, high in ends

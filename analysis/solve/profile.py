@@ -26,6 +26,7 @@ _STIFFNESS = 50.0
 _FAR = 1e7
 _CLOSE = 1e-6
 _IDLE = 12
+_FIRMER, _FIRMEST = 30.0, 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,6 +151,10 @@ class Profile:
             endless = (z <= 1) & ~at_bound & (np.abs(place - start[rows]) > _FAR * size)
             end[rows] = np.where(at_bound, bound[rows], np.where(endless, side[rows] * np.inf, bracket.estimate(rows)))
             open_rows[rows] = ~(at_bound | endless | (np.abs(z - 1) <= _CLOSE) | bracket.closed(rows))
+            if new is None:
+                torn = rows[bracket.torn(rows) & open_rows[rows]]
+                variance[torn] /= _FIRMER
+                bracket.firm(torn)
             if not open_rows.any():
                 break
         return end[:count], end[count:]
@@ -198,6 +203,7 @@ class _Bracket:
     streak: np.ndarray  # rounds in a row that ended on one side of the limit
     was_inside: np.ndarray
     idle: np.ndarray
+    firmness: np.ndarray
 
     @classmethod
     def at(cls, start: np.ndarray, stride: np.ndarray, q: np.ndarray) -> "_Bracket":
@@ -217,6 +223,7 @@ class _Bracket:
             streak=np.zeros(count, dtype=int),
             was_inside=np.ones(count, dtype=bool),
             idle=np.zeros(count, dtype=int),
+            firmness=np.zeros(count, dtype=int),
         )
 
     def put(self, rows: np.ndarray, z: np.ndarray, place: np.ndarray, q: np.ndarray) -> None:
@@ -243,6 +250,18 @@ class _Bracket:
         share = np.where(self.streak[rows] > 2, 0.5, np.clip(share * nudge, 1e-3, 1 - 1e-3))
         between = inside + share * (self.outside[rows] - inside)
         self.target[rows] = np.where(np.isnan(self.outside[rows]), onwards, between)
+
+    def torn(self, rows: np.ndarray) -> np.ndarray:
+        """Where two targets side by side lead to places apart: between them O bends down, and only a larger W holds."""
+        near = np.abs(self.outside[rows] - self.inside[rows]) <= 0.01 * np.abs(self.inside[rows] - self.start[rows])
+        return near & (self.z_outside[rows] - self.z_inside[rows] > 0.03) & (self.firmness[rows] < _FIRMEST)
+
+    def firm(self, rows: np.ndarray) -> None:
+        """Starts again between the two places, for a larger W."""
+        self.firmness[rows] += 1
+        self.streak[rows] = 0
+        self.inside[rows], self.outside[rows] = self.place_inside[rows], self.place_outside[rows]
+        self.target[rows] = (self.inside[rows] + self.outside[rows]) / 2
 
     def closed(self, rows: np.ndarray) -> np.ndarray:
         """Where the two targets have met at a jump of z, or z has stopped to rise however far the target is."""

@@ -10,18 +10,22 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from analysis.report.write import write_report
+from analysis.run_cache import read_runs
 from archscale.bench.browser import open_seconds
+from archscale.plan import recount
 from archscale.registry import UserError
 from archscale.runlog.directory import Result, RunDirectory, Status
 from archscale.runlog.files import write_json
 from archscale.scaling.flops import training_flops
-from archscale.spec import RunSpec
+from archscale.spec import FitSettings, RunSpec
 from archscale.study import StudyCell, expand, load_study
 
 ARCHITECTURES = ("transformer_pp", "samba", "samba_yoco", "sambay", "gdny")
@@ -64,7 +68,7 @@ def bench_report(runs: int) -> list[ReportTime]:
                     read=read,
                     runs=len(cells),
                     seconds=seconds,
-                    write_seconds=_time_writing(study, root),
+                    write_seconds=_time_writing(cells, root, page.parent),
                     page_bytes=page.stat().st_size,
                     open_seconds=open_seconds(page),
                 )
@@ -90,7 +94,7 @@ def make_study(root: Path, runs: int) -> tuple[Path, list[StudyCell]]:
                 ],
                 "product": {"arch": list(ARCHITECTURES), "seed": list(range(seeds))},
                 "zip": {"scale.depth": [8 + 4 * (k // 2) for k in range(SCALES)], "scale.tokens": tokens},
-                "fit": {"law": "power_offset", "x": "compute", "y": "validation_loss", "group": "architecture"},
+                "fit": {},
             }
         )
     )
@@ -110,13 +114,11 @@ def _time_command(study: Path, root: Path) -> float:
     return seconds
 
 
-def _time_writing(study: Path, root: Path) -> float:
-    from analysis.report.write import write_report
-    from archscale.commands.report import study_inputs
-
-    inputs = study_inputs(str(study), [], root)
+def _time_writing(cells: Sequence[StudyCell], root: Path, out: Path) -> float:
+    table = read_runs([RunDirectory(root / cell.run_id) for cell in cells], cache=out / "runs.cache")
+    table = replace(table, runs=recount(table.runs, cells))
     started = time.perf_counter()
-    write_report(**inputs)
+    write_report(name=out.name, title=out.name, question="", table=table, missing=[], settings=FitSettings(), out=out)
     return time.perf_counter() - started
 
 

@@ -58,9 +58,7 @@ def report(
         option = next(iter(given), "data")
         raise UserError(f"--{option} is for tables; what a study fits stands in its YAML, under fit:")
     else:
-        from analysis.report.write import write_report
-
-        paths = [write_report(**study_inputs(target, overrides or [], root))]
+        paths = [_report_study(target, overrides or [], root)]
     for path in paths:
         console().print(f"report: {path.resolve()}", highlight=False, soft_wrap=True)
 
@@ -112,13 +110,9 @@ def _settings(points: "PointTable", given: Mapping[str, Any]) -> "FitSettings":
     return from_mapping(FitSettings, {"group": "", **chosen}, where=points.source)
 
 
-def study_inputs(study: str, overrides: list[str], root: Path) -> dict[str, Any]:
-    """What `write_report` needs of a study, its runs read from the cached table where they have not changed.
-
-    Raises:
-        UserError: for an unknown study, or a cell that is impossible.
-    """
+def _report_study(study: str, overrides: list[str], root: Path) -> Path:
     from analysis.report.published import published_names
+    from analysis.report.write import write_report
     from analysis.run_cache import read_runs
     from archscale.launch.state import observe_cells
     from archscale.paths import study_folder
@@ -133,12 +127,12 @@ def study_inputs(study: str, overrides: list[str], root: Path) -> dict[str, Any]
     states = {state.run_id: state.state for state in observe_cells(cells, root)}
     present = [RunDirectory(root / cell.run_id) for cell in cells if (root / cell.run_id / "spec.json").exists()]
     table = read_runs(present, states, cache=study_folder(root, loaded.name) / "runs.cache")
-    return {
-        "name": loaded.name,
-        "title": loaded.title or loaded.name,
-        "question": loaded.question,
-        "table": replace(table, runs=recount(table.runs, cells)),
-        "missing": [identity for identity, state in states.items() if state not in ("finished", "diverged")],
-        "settings": loaded.reading,
-        "out": study_folder(root, loaded.name),
-    }
+    return write_report(
+        name=loaded.name,
+        title=loaded.title or loaded.name,
+        question=loaded.question,
+        table=replace(table, runs=recount(table.runs, cells)),
+        missing=[identity for identity, state in states.items() if state not in ("finished", "diverged")],
+        settings=loaded.reading,
+        out=study_folder(root, loaded.name),
+    )

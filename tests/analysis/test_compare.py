@@ -13,6 +13,7 @@ from analysis.gap import LossGap, loss_gap
 from analysis.intervals import f_limit
 from analysis.laws import LAWS
 from analysis.observations import observe
+from analysis.sentences import differing
 from analysis.solve.joint import joint_fit
 from analysis.solve.losses import Loss
 from analysis.solve.projection import minimise
@@ -326,3 +327,10 @@ def test_mistakes_are_named():
         compare("power_offset", table, **COLUMNS, groups=("a", "a"), shared=("C",))
     with pytest.raises(UserError, match="at = -1"):
         loss_gap("power_offset", table, **PAIR, at=-1.0)
+
+
+def test_what_is_compared_is_in_the_plural():
+    law = LAWS["chinchilla"]
+    beta = tuple(p for p in law.parameters if p.name == "beta")
+    assert differing(law, beta) == "exponents of D beta"
+    assert differing(LAWS["power_offset"], LAWS["power_offset"].parameters[2:]) == "irreducible losses C"

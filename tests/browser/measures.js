@@ -35,13 +35,15 @@
       const [light, dark] = [luminance(ink), luminance(ground(element))].sort((a, b) => b - a);
       return { text: element.textContent.trim().slice(0, 60), ratio: (light + 0.05) / (dark + 0.05) };
     }),
-    // WCAG 2.2, success criterion 1.4.11: of lines, markers and bars against the ground that they are drawn on.
-    graphics: () => [...document.querySelectorAll(".point, .js-line, .legend path")].filter(visible).map((element) => {
-      const style = getComputedStyle(element), line = element.matches(".js-line");
-      const parent = element.closest("[data-figure]") ?? element;
-      const color = line ? style.stroke : style.fill, under = `rgb(${ground(parent).slice(0, 3).join(", ")})`;
-      return color === "none" ? null : { where: parent.dataset.figure ?? "legend", color, ratio: ratio(color, under) };
-    }).filter((found) => found !== null),
+    // Of lines, markers, bars and keys against what they are drawn on: success criterion 1.4.11.
+    graphics: () => [...document.querySelectorAll(".scatterlayer .point, .bars .point path, .js-line, .legend path")]
+      .filter((element) => visible(element) && element.style.strokeWidth !== "0px").map((element) => {
+        const { fill, stroke } = getComputedStyle(element);
+        const home = element.closest("[data-figure]") ?? element.closest("button");
+        const under = `rgb(${ground(home).slice(0, 3).join(", ")})`;
+        const colors = [fill, stroke].filter((color) => color !== "none");
+        return { where: home.dataset.figure ?? "legend", colors, ratio: Math.max(...colors.map((color) => ratio(color, under))) };
+      }),
     // Elements whose text does not fit them and that do not scroll.
     clipped: () => texts().filter((element) => !(element instanceof SVGElement)).filter((element) => {
       const style = getComputedStyle(element);
