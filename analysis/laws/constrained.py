@@ -2,7 +2,8 @@
 
 data_constrained   L = (N0/N′)^alpha + (D0/D′)^beta + E
                    D′ = U + U·R_D·(1 − exp(−(D/U − 1)/R_D))        U unique tokens, D tokens seen
-                   N′ = V + V·R_N·(1 − exp(−(N/V − 1)/R_N))        V = min(N, (alpha/beta)^(1/alpha)·N0·(U/D0)^(beta/alpha))
+                   N′ = V + V·R_N·(1 − exp(−(N/V − 1)/R_N))
+                   V = min(N, (alpha/beta)^(1/alpha)·N0·(U/D0)^(beta/alpha))
                    Muennighoff et al. 2023 (arXiv 2305.16264), equations 5 and 6, with A = N0^alpha, B = D0^beta;
                    V is the compute-optimal size for U tokens
 annealing          L = A·S1^-alpha − K·S2 + L0
