@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 from pydantic.dataclasses import dataclass as validated
 
+from analysis.columns import Column
 from analysis.rule_choices import Rules
-from analysis.table import Column
 from archscale.registry import UserError, unknown
 from archscale.spec import STRICT
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import table
-from analysis.table import CURVE_COLUMNS, RunTable, read_directory
+from analysis import columns, table
+from analysis.columns import CURVE_COLUMNS
+from analysis.table import RunTable, read_directory
 from archscale import identity, spec
 from archscale.runlog import directory, metrics
 from archscale.runlog.directory import RunDirectory, State
@@ -87,7 +88,7 @@ def _mark(place: RunDirectory) -> str:
 @lru_cache
 def _reader() -> str:
     """A digest of the code that turns files into rows: a cache does not outlive a change of it."""
-    files = [Path(str(module.__file__)) for module in (table, identity, directory, metrics)]
+    files = [Path(str(module.__file__)) for module in (columns, table, identity, directory, metrics)]
     files += sorted(Path(str(spec.__file__)).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

@@ -21,10 +21,10 @@ from archscale.registry import unknown
 
 # Each with what nominal 90 % covered of exponents, irreducible losses and 4× predictions: `archscale bench coverage`.
 METHODS = {
-    "profile": "profile likelihood with F calibration",
-    "wald": "standard errors and Student's t",
-    "pairs": "pairs bootstrap, percentiles of 1000 refits",
-    "wild": "wild cluster bootstrap, percentile-t of 1000 refits",
+    "profile": "profile likelihood with F calibration; 90 % covers 89 to 92 % in six designs",
+    "wald": "standard errors and Student's t; 90 % covers 89 to 93 % in six designs",
+    "pairs": "pairs bootstrap, percentiles of 1000 refits; 90 % covers 81 to 96 % in six designs",
+    "wild": "wild cluster bootstrap, percentile-t of 1000 refits; 90 % covers 86 to 92 % in six designs",
 }
 BOOTSTRAPS = ("pairs", "wild")
 _FEW = 8

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from analysis.columns import NUMERIC
 from analysis.intervals import Interval
 from analysis.report.evidence import check_settings
 from analysis.report.gathered import Gathered, check_cells, gathered
-from analysis.table import NUMERIC, RunTable, records_of
+from analysis.table import RunTable, records_of
 from archscale.registry import UserError
 from archscale.spec import EvaluateSettings
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from analysis import formatting
+from analysis.columns import COLUMNS, NUMERIC
 from analysis.report import interactive as page
 from analysis.report.evaluation import Evaluation
 from analysis.report.plots import throughput_figure, training_figure
@@ -15,7 +16,7 @@ from analysis.report.printing import PAGE_INCHES, Drawers, legend_above, legend_
 from analysis.report.style import styles
 from analysis.report.traces import Figure as Specification
 from analysis.report.traces import anchor, hover_text, new_axis, numbers, plotly_figure
-from analysis.table import COLUMNS, NUMERIC, records_of
+from analysis.table import records_of
 
 # On an axis that spans at least this factor, values stand at their logarithm.
 _LOGARITHMIC = 1.9

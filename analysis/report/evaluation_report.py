@@ -5,13 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.report import coverage, evaluation_figures, sizes
 from analysis.report.captions import CAPTIONS
 from analysis.report.evaluation import LEVEL, Cell, Evaluation, Gap
 from analysis.report.reading import Reading, shared_values
 from analysis.report.summary import Summary
 from analysis.report.text_tables import TextTable
-from analysis.table import COLUMNS
 
 WORDS = coverage.Words(whole="comparison", one="compared run", diverged="named here but in no mean")
 # Up to so many values of x each gets a sentence of its own.

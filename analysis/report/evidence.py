@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import formatting
+from analysis.columns import COLUMNS, NUMERIC, Column
 from analysis.compare import compare_pairs
 from analysis.equality import Comparison
 from analysis.fit import Fit, fit_groups
@@ -19,7 +20,7 @@ from analysis.pair import Pair
 from analysis.report.gathered import Gathered, Settings, check_columns, gathered
 from analysis.report.pairs import compared, fitted_pairs
 from analysis.solve.losses import Loss
-from analysis.table import COLUMNS, NUMERIC, Column, RunTable
+from analysis.table import RunTable
 from archscale.registry import UserError, unknown
 from archscale.spec import EvaluateSettings, FitSettings, TransferSettings
 

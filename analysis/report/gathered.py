@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis import formatting
-from analysis.table import COLUMNS, NUMERIC, Column, RunTable
+from analysis.columns import COLUMNS, NUMERIC, Column
+from analysis.table import RunTable
 from archscale.registry import UserError, unknown
 from archscale.spec import EvaluateSettings, FitSettings, TransferSettings
 

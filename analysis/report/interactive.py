@@ -5,6 +5,7 @@ import math
 import textwrap
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.report import series
 from analysis.report.checks import forests
 from analysis.report.cost import cost_specification
@@ -27,7 +28,6 @@ from analysis.report.traces import (
     rule,
     run_trace,
 )
-from analysis.table import COLUMNS
 
 
 def figures(evidence: Evidence) -> dict[str, Figure]:

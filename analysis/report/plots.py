@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.report import series
 from analysis.report.checks import forests
 from analysis.report.cost import cost_figure
@@ -30,7 +31,6 @@ from analysis.report.printing import (
     plain,
 )
 from analysis.report.style import curve_opacity, styles
-from analysis.table import COLUMNS
 
 _MOST_VECTOR_CURVES = 100
 

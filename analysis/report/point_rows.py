@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import formatting
+from analysis.columns import COLUMNS, CURVE_COLUMNS, Column
 from analysis.points import PointTable
 from analysis.rules import apply_rules, robust_residuals
-from analysis.table import COLUMNS, CURVE_COLUMNS, Column, RunTable, records_of
+from analysis.table import RunTable, records_of
 from archscale.registry import UserError
 from archscale.spec import FitSettings
 

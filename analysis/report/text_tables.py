@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.holdout import HoldOut
 from analysis.report.evidence import Evidence
 from analysis.report.gathered import Gathered
 from analysis.report.ranking import ranking
 from analysis.solve.losses import Loss
-from analysis.table import COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)

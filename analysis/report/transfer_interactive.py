@@ -5,6 +5,7 @@ import html
 import numpy as np
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.optimum import Optimum
 from analysis.report import interactive as page
 from analysis.report import series
@@ -13,7 +14,7 @@ from analysis.report.traces import Figure, anchor, hover_text, log_axis, new_axi
 from analysis.report.transfer import Transfer, parts_of
 from analysis.report.transfer_series import Limits, limits_of, optimum_bars
 from analysis.report.transfer_summary import place_name
-from analysis.table import COLUMNS, records_of
+from analysis.table import records_of
 
 
 def panels(found: Transfer) -> dict[str, str]:

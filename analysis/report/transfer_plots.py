@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.optimum import Optimum
 from analysis.report import series
 from analysis.report.plots import training_figure
@@ -17,7 +18,6 @@ from analysis.report.style import Style, ramp, styles
 from analysis.report.transfer import Transfer
 from analysis.report.transfer_series import Limits, limits_of, optimum_bars
 from analysis.report.transfer_summary import place_name
-from analysis.table import COLUMNS
 
 _ACROSS = 3
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.optimum import FEWEST, REACH, Optimum, Unbracketed
 from analysis.report import transfer_interactive, transfer_plots
 from analysis.report.captions import CAPTIONS
@@ -12,7 +13,6 @@ from analysis.report.summary import Summary
 from analysis.report.text_tables import TextTable
 from analysis.report.transfer import Transfer
 from analysis.report.transfer_summary import span, span_swept, summarise_transfer, swept
-from analysis.table import COLUMNS
 
 NOT_BRACKETED = "not bracketed"
 

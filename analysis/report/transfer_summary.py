@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from analysis import formatting
+from analysis.columns import COLUMNS
 from analysis.intervals import Interval
 from analysis.optimum import Unbracketed
 from analysis.report import coverage
 from analysis.report.summary import Summary
 from analysis.report.transfer import Movement, Transfer
-from analysis.table import COLUMNS
 
 WORDS = coverage.Words(
     whole="sweeps",

@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.columns import Column
 from analysis.points import PointTable
 from analysis.sources.description import Description, read_description
 from analysis.sources.expressions import derive as derived_column
 from analysis.sources.files import read_table_file
 from analysis.sources.filters import Condition, conditions_of, matching_rows, parse_conditions
 from analysis.sources.runs import read_runs_below, read_wandb_points
-from analysis.table import Column
 from archscale.registry import UserError
 
 PUBLISHED_DATA = "ARCHSCALE_PUBLISHED_DATA"

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.columns import COLUMNS, Column
 from analysis.points import PointTable
 from analysis.sources.files import flat
-from analysis.table import COLUMNS, Column, RunTable
+from analysis.table import RunTable
 from archscale.registry import UserError
 from archscale.runlog.directory import RunDirectory
 from archscale.runlog.wandb_api import read_wandb_project

@@ -6,7 +6,7 @@ import pytest
 from scipy import optimize, stats
 
 from analysis.fit import fit, fit_groups
-from analysis.methods import METHODS
+from analysis.methods import METHODS, bootstrap
 from analysis.methods.bootstrap import pairs_ends, resample
 from analysis.methods.quantities import Parameters
 from analysis.methods.wald import covariance
@@ -124,6 +124,20 @@ def test_clusters_that_err_together_widen_wild_intervals():
         )[""]  # fmt: skip
         widths[clusters] = found.intervals["b"].high - found.intervals["b"].low
     assert widths["trunk"] > 1.5 * widths[None]
+
+
+def test_the_points_of_a_cluster_move_together(monkeypatch):
+    moved = []
+    monkeypatch.setattr(
+        bootstrap, "refit_near", lambda objective, q: moved.append(objective.y) or np.tile(q, (len(objective.y), 1))
+    )
+    y, clusters = noisy(0, x=x16), np.arange(16) // 2
+    found = fit("power_offset", x16, y, interval="wild", clusters=clusters)
+    (shifts,) = (draws - found.predict(x16) for draws in moved)
+    weights = shifts / shifts[0]
+    np.testing.assert_allclose(weights[:, ::2], weights[:, 1::2], rtol=1e-6)
+    assert np.abs(weights[1:, ::2] - weights[1:, [0]]).max() > 0.1
+    assert len(np.unique(np.abs(weights[:, 0]).round(6))) == 3
 
 
 @pytest.mark.parametrize("method", list(METHODS))

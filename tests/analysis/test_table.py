@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.table import COLUMNS, CURVE_COLUMNS, RunTable
+from analysis.columns import COLUMNS, CURVE_COLUMNS
+from analysis.table import RunTable
 from archscale.registry import UserError
 from archscale.runlog.directory import RunDirectory
 from archscale.runlog.metrics import MetricsFile

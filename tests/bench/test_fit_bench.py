@@ -51,10 +51,10 @@ def test_what_a_profile_interval_holds_is_known_without_its_ends(name, count):
 def test_intervals_that_are_too_narrow_are_found_out():
     """A level of 50 % in place of 90 %: what the benchmark is for."""
     design = DESIGNS["noisy"]
-    simulated = Simulated(design=design, y=design.simulate(200))
-    limits = [curve.limit(0.5) for curve in map(simulated.curve, range(200))]
+    simulated = Simulated(design=design, y=design.simulate(400))
+    limits = [curve.limit(0.5) for curve in map(simulated.curve, range(400))]
     covered = (simulated.pinned_objectives() <= np.array(limits)[:, None]).mean(axis=0)
-    assert (np.abs(covered - 0.5) < 3 * math.sqrt(0.25 / 200)).all()
+    assert (np.abs(covered - 0.5) < 3 * math.sqrt(0.25 / 400)).all()
 
 
 def test_wald_and_bootstraps_are_measured_on_the_same_data():

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.columns import Column
 from analysis.points import PointTable
 from analysis.report.difference import difference, difference_caption, difference_specification
 from analysis.report.evidence import gather
 from analysis.report.point_rows import PointRows
-from analysis.table import Column
 from archscale.spec import FitSettings
 
 X = np.array([1.0, 3.0, 9.0, 27.0, 81.0, 243.0])

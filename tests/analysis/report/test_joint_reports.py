@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.columns import Column
 from analysis.fit import fit
 from analysis.points import PointTable
 from analysis.report import series
@@ -13,7 +14,6 @@ from analysis.report.page import html_document
 from analysis.report.point_rows import PointRows
 from analysis.report.printing import write_figures
 from analysis.report.write import json_document
-from analysis.table import Column
 from archscale.registry import UserError
 from archscale.spec import FitSettings
 from tests.analysis.fake_runs import strict_json

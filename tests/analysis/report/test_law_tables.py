@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.columns import Column
 from analysis.compare import compare
 from analysis.fit import fit
 from analysis.leverage import leverage
@@ -17,7 +18,6 @@ from analysis.report.law_report import law_reading
 from analysis.report.pairs import leading_pair, p_told
 from analysis.report.point_rows import PointRows
 from analysis.rule_choices import Rules
-from analysis.table import Column
 from archscale.spec import FitSettings
 
 SETTINGS = FitSettings(x="tokens", y="loss", group="model")

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.columns import Column
 from analysis.fit import fit_groups
 from analysis.points import PointTable
 from analysis.report.evidence import gather
@@ -15,7 +16,6 @@ from analysis.report.summary import summarise
 from analysis.report.text_tables import run_table
 from analysis.report.write import write_table_report
 from analysis.rule_choices import Rules
-from analysis.table import Column
 from archscale.registry import UserError
 from archscale.spec import FitSettings
 from tests.analysis.fake_runs import ATTACK, strict_json

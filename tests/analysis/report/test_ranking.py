@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.columns import Column
 from analysis.points import PointTable
 from analysis.report.evidence import gather
 from analysis.report.point_rows import PointRows
@@ -10,7 +11,7 @@ from analysis.report.ranking import ranking
 from analysis.report.seeds import seed_spread
 from analysis.report.summary import summarise
 from analysis.report.text_tables import tables_of
-from analysis.table import Column, RunTable
+from analysis.table import RunTable
 from archscale.spec import FitSettings
 from tests.analysis.fake_runs import spec_of, write_run
 
