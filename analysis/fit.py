@@ -19,7 +19,7 @@ from analysis.curve import Curve, Starts, aicc, fit_curve
 from analysis.intervals import Interval, verdict
 from analysis.laws import Law
 from analysis.methods import METHODS, caution, intervals_of, profile_of
-from analysis.observations import Observations, check_level, find_law, observe, observe_groups
+from analysis.observations import Observations, check_level, find_law, observe, observe_groups, zero_names
 from analysis.solve.losses import Loss
 from archscale.registry import UserError, unknown
 
@@ -193,7 +193,7 @@ def fit(
         x_names=names,
         weights=weights,
         clusters=clusters,
-        may_be_zero=_zero_names(found, names),
+        may_be_zero=zero_names(found, names),
     )
     return fit_observations(found, points, level=level, loss=loss, interval=interval)
 
@@ -219,7 +219,7 @@ def fit_groups(
     found = find_law(law)
     names = (x,) if isinstance(x, str) else tuple(x)
     curves = observe_groups(
-        table, x=x, y=y, group=group, weights=weights, clusters=clusters, may_be_zero=_zero_names(found, names)
+        table, x=x, y=y, group=group, weights=weights, clusters=clusters, may_be_zero=zero_names(found, names)
     )
     return {
         name: fit_observations(found, points, level=level, loss=loss, interval=interval)
@@ -270,11 +270,6 @@ def _residual_std(curve: Curve, points: Observations) -> float:
         return math.sqrt(curve.minimum / curve.degrees_of_freedom)
     residual = curve.loss.residual(points.y, curve.predict(curve.u))
     return math.sqrt(float(np.square(residual).sum()) / curve.degrees_of_freedom)
-
-
-def _zero_names(law: Law, names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that stand for inputs which may be 0."""
-    return tuple(name for name, of in zip(names, law.inputs, strict=False) if of in law.zero_inputs)
 
 
 def _finite(value: float) -> float | None:

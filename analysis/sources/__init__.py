@@ -84,7 +84,7 @@ def _located(points: str, beside: Path, data: Path | None) -> str:
         if path.exists():
             return str(path)
     listed = " or ".join(str(path) for path in tried)
-    step = "" if set_folder else f"; set {PUBLISHED_DATA} to the folder that holds it"
+    step = "" if set_folder else f"; name the folder that holds it with --data, or in {PUBLISHED_DATA}"
     raise UserError(f"points: {points}: no file {listed}{step}")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from archscale.commands.options import Data
 from archscale.registry import UserError
 from archscale.terminal import AsJson, console, print_json
 
@@ -50,9 +51,7 @@ def advise_command(
     level: Annotated[float | None, typer.Option(help="Of a table: confidence of its intervals. Default: 0.95.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="COL=VALUE", help="Of a table: only these rows.")] = None,
     derive: Annotated[list[str] | None, typer.Option(metavar="NAME=EXPR", help="Of a table: a new column.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of a packaged description: where its data set is.")
-    ] = None,
+    data: Data = None,
     as_json: AsJson = False,
     root: Annotated[
         Path, typer.Option("--root", envvar="ARCHSCALE_ROOT", help="Folder of runs, prepared data and reports.")

@@ -16,12 +16,10 @@ import pandas as pd
 from analysis.advise import Candidate, advise, quantity_of
 from analysis.observations import find_law
 from analysis.points import PointTable
-from analysis.report.published import description, published_names
-from analysis.sources import read_points
 from analysis.sources.expressions import numbers
 from archscale.commands.advise_candidates import Costs, geometric
 from archscale.commands.advise_tables import Answer, check_some
-from archscale.commands.columns import given, ruled_points
+from archscale.commands.columns import given, read_named, ruled_points
 from archscale.registry import UserError, unknown
 
 KINDS = ("seeds", "sizes")
@@ -78,8 +76,7 @@ def answer_of_points(source: str, asked: Asked) -> Answer:
     Raises:
         UserError: for columns that are missing, costs that nobody knows, or what analysis.advise refuses.
     """
-    path = str(description(source)) if source in published_names() else source
-    table = read_points(path, where=asked.where, derive=asked.derive, data=asked.data)
+    table = read_named(source, where=asked.where, derive=asked.derive, data=asked.data)
     said, names = table.fit, table.frame.columns
     x, y = given("--x", asked.x or said.x, names), given("--y", asked.y or said.y, names)
     if not isinstance(x, str):

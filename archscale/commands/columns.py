@@ -1,7 +1,8 @@
-"""What commands that read tables share: a column that has to be named, and the points that are left by the rules."""
+"""What commands on tables share: reading one, a column that has to be named, and the points that the rules leave."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscale.registry import UserError
 
@@ -11,6 +12,26 @@ if TYPE_CHECKING:
     from analysis.points import PointTable
 
 T = TypeVar("T")
+
+
+def read_named(
+    points: str,
+    *,
+    where: Sequence[str] | None = None,
+    derive: Sequence[str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+) -> "PointTable":
+    """`read_points`, which also knows packaged descriptions by their names.
+
+    Raises:
+        UserError: as `read_points`.
+    """
+    from analysis.report.published import description, published_names
+    from analysis.sources import read_points
+
+    source = str(description(points)) if points in published_names() else points
+    return read_points(source, where=where or (), derive=derive or (), filters=filters, data=data)
 
 
 def given(option: str, value: T | None, columns: Iterable[object]) -> T:

@@ -1,11 +1,11 @@
 """`archscale fit`: parses, calls, prints."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from archscale.commands.options import Data, Derive, Points, Where
 from archscale.registry import UserError
 from archscale.terminal import AsJson, console, print_json
 
@@ -25,7 +25,7 @@ archscale fit wandb:team/project --x config.tokens --y summary.loss
 
 
 def fit_command(
-    points: Annotated[str, typer.Argument(metavar="POINTS", help="A table, a description, a folder, or a project.")],
+    points: Points,
     law: Annotated[str | None, typer.Option(help="As in `archscale list law`. Default: power_offset.")] = None,
     x: Annotated[str | None, typer.Option(metavar="COL[,COL]", help="A column for each input of the law.")] = None,
     y: Annotated[str | None, typer.Option(metavar="COL", help="The column of the loss.")] = None,
@@ -45,12 +45,8 @@ def fit_command(
     holdout_size: Annotated[
         str | None, typer.Option(metavar="COL", help="What makes a scale large. Default: x, or the product of all x.")
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="COL=VALUE", help="Only these rows; also != < <= > >=. Repeatable.")
-    ] = None,
-    derive: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=EXPR", help="A new column by plain arithmetic. Repeatable.")
-    ] = None,
+    where: Where = None,
+    derive: Derive = None,
     drop_highest: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Leave out the N highest losses of each group.")
     ] = None,
@@ -61,24 +57,19 @@ def fit_command(
     filters: Annotated[
         str | None, typer.Option(metavar="JSON", help="Which runs of a wandb project, as its API writes it.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of a packaged description: where its data set is.")
-    ] = None,
+    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     from dataclasses import replace
 
     from rich.table import Table
 
-    from analysis.report.published import description, published_names
-    from analysis.sources import read_points
-    from archscale.commands.columns import given
+    from archscale.commands.columns import given, read_named
     from archscale.commands.fit_json import results_json
     from archscale.commands.fit_results import Request, fit_table
     from archscale.commands.fit_tables import fit_tables
 
-    source = str(description(points)) if points in published_names() else points
-    table = read_points(source, where=where or (), derive=derive or (), filters=_filters(filters), data=data)
+    table = read_named(points, where=where, derive=derive, filters=_filters(filters), data=data)
     said = table.fit
     names = tuple(_parts("--x", x)) if x else said.x_names
     request = Request(

@@ -18,7 +18,7 @@ from analysis.gap import LossGap
 from analysis.holdout import HoldOuts, hold_out
 from analysis.laws import LAWS, Law
 from analysis.noise import noise_sentence
-from analysis.observations import observe_groups
+from analysis.observations import observe_groups, zero_names
 from analysis.points import PointTable
 from analysis.rule_choices import Rules
 from analysis.rules import Delta, Ruled, apply_rules, refit_delta, robust_residuals
@@ -159,9 +159,13 @@ def _fits(points: pd.DataFrame, request: Request) -> dict[str, Fit]:
 def _optima(points: pd.DataFrame, request: Request) -> dict[str, dict[str, float]]:
     """Parameters by group, without the intervals that take most of the time of a fit."""
     law, loss = LAWS[request.law], Loss.parse(request.loss)
-    may_be_zero = tuple(name for name, of in zip(request.x, law.inputs, strict=True) if of in law.zero_inputs)
     curves = observe_groups(
-        points, x=request.x, y=request.y, group=request.group, weights=request.weights, may_be_zero=may_be_zero
+        points,
+        x=request.x,
+        y=request.y,
+        group=request.group,
+        weights=request.weights,
+        may_be_zero=zero_names(law, request.x),
     )
     return {name: fit_curve(law, observed, loss=loss).parameters() for name, observed in curves.items()}
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from archscale.commands.options import Data, Derive, Points, Where
 from archscale.registry import UserError
 from archscale.terminal import AsJson, console, print_json
 
@@ -19,7 +20,7 @@ archscale isoflop runs.csv --budget C --params N --loss loss --predict 3.8e25
 
 
 def isoflop_command(
-    points: Annotated[str, typer.Argument(metavar="POINTS", help="A table, a description, a folder, or a project.")],
+    points: Points,
     budget: Annotated[str | None, typer.Option(metavar="COL", help="The column of the budget in FLOPs.")] = None,
     params: Annotated[str | None, typer.Option(metavar="COL", help="Parameters; without it C / (k·D).")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="COL", help="Tokens; without it C / (k·N).")] = None,
@@ -30,31 +31,27 @@ def isoflop_command(
     group: Annotated[
         str | None, typer.Option(metavar="COL", help="One analysis for each value of this column.")
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="COL=VALUE", help="Only these rows; also != < <= > >=. Repeatable.")
-    ] = None,
-    derive: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=EXPR", help="A new column by plain arithmetic. Repeatable.")
-    ] = None,
+    where: Where = None,
+    derive: Derive = None,
     predict: Annotated[
         list[float] | None, typer.Option(metavar="FLOPS", help="The best size and tokens there. Repeatable.")
     ] = None,
     level: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
     flops_per_parameter_token: Annotated[float, typer.Option("--k", help="k of C = k·N·D.")] = 6.0,
+    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     from rich.text import Text
 
     from analysis.isoflop import Columns, experiments
-    from analysis.sources import read_points
-    from archscale.commands.columns import given, ruled_points
+    from archscale.commands.columns import given, read_named, ruled_points
     from archscale.commands.isoflop_json import results_json
     from archscale.commands.isoflop_tables import lines_of
 
     for value in [*(predict or []), flops_per_parameter_token]:
         if not 0 < value < float("inf"):
             raise UserError(f"{value:g} is no number of FLOPs: --predict and --k are positive, e.g. --predict 1e24")
-    table = read_points(points, where=where or (), derive=derive or ())
+    table = read_named(points, where=where, derive=derive, data=data)
     names = table.frame.columns
     if not (params or tokens):
         raise UserError(f"--params or --tokens is missing: name one of the columns {', '.join(map(str, names))}")

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.advise import Candidate, advise, quantity_of
-from archscale.cli import main
 from tests.analysis.curves import curve
-from tests.analysis.fake_runs import strict_json
 from tests.analysis.published_data import published, published_folder
 
 DOCS = Path(__file__).parents[2] / "docs" / "advise.md"
@@ -33,27 +31,8 @@ def table(tmp_path):
 
 
 @pytest.fixture
-def archscale(monkeypatch, capsys):
-    """Exit status, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archscale", "advise", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
-def found(archscale):
-    def run(*arguments: object) -> dict:
-        code, out, err = archscale(*arguments, "--json")
-        assert (code, err) == (0, "")
-        return strict_json(out)
-
-    return run
+def archscale(terminal):
+    return partial(terminal, "advise")
 
 
 def described(table: Path, unit: str) -> Path:

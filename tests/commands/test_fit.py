@@ -1,12 +1,10 @@
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.fit import fit
-from archscale.cli import main
 from tests.analysis.fake_runs import strict_json, write_troubled_study
 from tests.analysis.published_data import published, published_folder
 from tests.support.terminal import lines_at_80
@@ -30,17 +28,8 @@ def table(tmp_path):
 
 
 @pytest.fixture
-def archscale(monkeypatch, capsys):
-    """The program as a terminal starts it: exit status, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archscale", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
+def archscale(terminal):
+    return terminal
 
 
 @pytest.fixture

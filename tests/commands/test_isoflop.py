@@ -2,15 +2,13 @@
 
 import math
 import re
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from archscale.cli import main
-from tests.analysis.fake_runs import strict_json
 from tests.analysis.published_data import published, published_folder
 from tests.support.terminal import lines_at_80
 
@@ -37,27 +35,8 @@ def table(tmp_path):
 
 
 @pytest.fixture
-def archscale(monkeypatch, capsys):
-    """Exit status, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archscale", "isoflop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
-def found(archscale):
-    def run(*arguments: object) -> dict:
-        code, out, err = archscale(*arguments, "--json")
-        assert (code, err) == (0, "")
-        return strict_json(out)
-
-    return run
+def archscale(terminal):
+    return partial(terminal, "isoflop")
 
 
 @pytest.fixture(scope="module")
